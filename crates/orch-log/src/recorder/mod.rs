@@ -1,0 +1,187 @@
+//! Writing a trace.
+
+mod payload;
+mod run;
+mod scratch;
+mod sink;
+mod status;
+
+pub use status::{Logged, Status};
+
+use std::io;
+use std::path::Path;
+
+use crate::format::writer::{Extras, push_record};
+use crate::format::{Event, Run};
+use crate::settings::{Detail, Settings, Values};
+use crate::stats::Stats;
+use crate::tensor::{Element, TensorView};
+use payload::Payloads;
+use sink::Sink;
+
+/// Writes one trace.
+///
+/// Shared by reference between threads; no call waits for another thread. It never prints and never
+/// panics; what could not be written is counted in [`Recorder::status`].
+///
+/// # Example
+///
+/// ```
+/// use orch_log::{Logged, Recorder, Settings, format::Event};
+/// let folder = std::env::temp_dir().join(format!("orch-log-doc-{}", std::process::id()));
+/// std::fs::create_dir_all(&folder)?;
+/// let recorder = Recorder::create(Settings::new(folder.join("run.jsonl"), "my-engine"))?;
+/// let logged = recorder.log(&Event::new("logits", 7), &[0.5f32, -1.5]);
+/// assert_eq!(logged, Logged::Written);
+/// assert!(recorder.status().is_complete());
+/// # std::fs::remove_dir_all(&folder)?;
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug)]
+pub struct Recorder {
+    settings: Settings,
+    sink: Sink,
+    payloads: Payloads,
+}
+
+impl Recorder {
+    /// Starts a new trace; an existing one of that name is emptied.
+    ///
+    /// # Errors
+    ///
+    /// The trace cannot be opened for writing.
+    pub fn create(settings: Settings) -> io::Result<Self> {
+        Self::open(settings, true)
+    }
+
+    /// Goes on with a trace, or starts one: for several processes that log into one file.
+    ///
+    /// # Errors
+    ///
+    /// The trace cannot be opened for writing.
+    pub fn append(settings: Settings) -> io::Result<Self> {
+        Self::open(settings, false)
+    }
+
+    fn open(settings: Settings, truncate: bool) -> io::Result<Self> {
+        let sink = Sink::open(&settings.path, &settings.team, truncate, settings.max_bytes)?;
+        let recorder = Self {
+            sink,
+            payloads: Payloads::new(&settings.path),
+            settings,
+        };
+        run::write_at_start(&recorder.settings, truncate);
+        Ok(recorder)
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The trace's path.
+    pub fn path(&self) -> &Path {
+        &self.settings.path
+    }
+
+    /// True when a record of this name, first position and number of positions would be written.
+    /// Costs no system call: ask before an expensive copy.
+    #[inline]
+    pub fn wants(&self, checkpoint: &str, token_idx: i64, n_tokens: usize) -> bool {
+        self.settings.filter.passes(checkpoint)
+            && (self.settings.tokens.overlaps(token_idx, n_tokens)
+                || checkpoint == crate::format::TOKENS)
+    }
+
+    /// Writes one record, if [`wants`](Self::wants) says so.
+    pub fn log<'t, T: Element>(
+        &self,
+        event: &Event<'_>,
+        data: impl Into<TensorView<'t, T>>,
+    ) -> Logged {
+        if !self.wants(
+            event.checkpoint,
+            event.token_idx,
+            event.n_tokens.unwrap_or(1),
+        ) {
+            return Logged::Filtered;
+        }
+        self.write(event, &data.into())
+    }
+
+    fn write<T: Element>(&self, event: &Event<'_>, view: &TensorView<'_, T>) -> Logged {
+        let values = if event.checkpoint == crate::format::TOKENS {
+            Values::All
+        } else {
+            self.settings.values
+        };
+        let stats = (self.settings.detail >= Detail::Stats).then(|| Stats::of(view));
+        let payload = if self.settings.detail == Detail::Full {
+            self.payloads.write(view, &self.sink)
+        } else {
+            None
+        };
+        let ts_ns = self.settings.timestamps.then(now_ns);
+        let extras = Extras {
+            stats: stats.as_ref(),
+            sketch: None,
+            payload: payload.as_ref(),
+            ts_ns,
+        };
+        scratch::with_line(|line| {
+            push_record(
+                line,
+                self.sink.team(),
+                event,
+                view,
+                values.of(view.len()),
+                &extras,
+            );
+            if self.sink.write(line, 1) {
+                Logged::Written
+            } else {
+                Logged::Dropped
+            }
+        })
+    }
+
+    /// Writes `NAME.run.json` beside the trace: what the engine knows about this run.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn describe_run(&self, run: &Run) -> io::Result<()> {
+        run::write(&self.settings, run)
+    }
+
+    /// Returns when everything logged so far is on the disk (`fsync`), not only in the kernel.
+    ///
+    /// # Errors
+    ///
+    /// The operating system could not write it.
+    pub fn flush(&self) -> io::Result<()> {
+        self.sink.tell();
+        self.payloads.sync()?;
+        self.sink.sync()
+    }
+
+    /// What became of the records so far.
+    pub fn status(&self) -> Status {
+        self.sink.status()
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.sink.tell();
+    }
+}
+
+/// Nanoseconds since 1970; 0 for a clock before that.
+fn now_ns() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
+}

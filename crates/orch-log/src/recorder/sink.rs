@@ -1,0 +1,232 @@
+//! The trace file: one record, one `write(2)`, and what happens when that fails.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
+
+use super::Status;
+use crate::format::text;
+
+/// An `O_APPEND` descriptor and its counters. No lock: the kernel orders the writes.
+#[derive(Debug)]
+pub(super) struct Sink {
+    file: File,
+    /// Escaped for JSON.
+    team: Vec<u8>,
+    max_bytes: u64,
+    /// Bytes asked for so far, written or not, so that the limit needs a single atomic operation.
+    spent: AtomicU64,
+    bytes: AtomicU64,
+    written: AtomicU64,
+    dropped: AtomicU64,
+    payloads_dropped: AtomicU64,
+    /// Losses that no `orch_log.dropped` record tells of yet.
+    untold: AtomicU64,
+    /// The file may end in the middle of a line: the next record starts with a line end of its own.
+    torn: AtomicBool,
+    first_error: AtomicI32,
+    last_error: AtomicI32,
+}
+
+/// Stands for "the byte limit was reached" where error numbers are kept.
+const LIMIT: i32 = -1;
+
+impl Sink {
+    pub(super) fn open(
+        path: &Path,
+        team: &str,
+        truncate: bool,
+        max_bytes: Option<u64>,
+    ) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let regular = file.metadata()?.is_file();
+        if truncate && regular {
+            file.set_len(0)?;
+        }
+        let mut escaped = Vec::new();
+        text::push_escaped(&mut escaped, team);
+        Ok(Self {
+            file,
+            team: escaped,
+            max_bytes: max_bytes.unwrap_or(u64::MAX),
+            spent: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            payloads_dropped: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
+            torn: AtomicBool::new(regular && !truncate && ends_inside_a_line(path)),
+            first_error: AtomicI32::new(0),
+            last_error: AtomicI32::new(0),
+        })
+    }
+
+    /// Writes `records` whole lines. True when they are in the file.
+    pub(super) fn write(&self, lines: &[u8], records: u64) -> bool {
+        if !self.reserve(lines.len() as u64) {
+            self.lose(records, LIMIT);
+            return false;
+        }
+        match self.write_whole(lines) {
+            Ok(()) => {
+                self.written.fetch_add(records, Relaxed);
+                self.bytes.fetch_add(lines.len() as u64, Relaxed);
+                if self.untold.load(Relaxed) != 0 {
+                    self.tell();
+                }
+                true
+            }
+            Err(error) => {
+                self.lose(records, error.raw_os_error().unwrap_or(libc::EIO));
+                false
+            }
+        }
+    }
+
+    /// Takes `bytes` from the limit, if it still has them.
+    pub(super) fn reserve(&self, bytes: u64) -> bool {
+        self.max_bytes == u64::MAX
+            || self.spent.fetch_add(bytes, Relaxed).saturating_add(bytes) <= self.max_bytes
+    }
+
+    /// Appends `lines` in one system call.
+    ///
+    /// A short write (full disk, file size limit) leaves half a line in the file. Writing the rest later
+    /// would not mend it: another thread's record may lie between. So the half line is ended and the
+    /// record written again, whole, in one call; if that fails too, whoever writes next ends the line.
+    fn write_whole(&self, lines: &[u8]) -> io::Result<()> {
+        let mut attempts = 0;
+        loop {
+            let torn = self.torn.load(Relaxed);
+            let outcome = if torn {
+                (&self.file).write_vectored(&[IoSlice::new(b"\n"), IoSlice::new(lines)])
+            } else {
+                (&self.file).write(lines)
+            };
+            let length = lines.len() + usize::from(torn);
+            match outcome {
+                Ok(count) if count == length => {
+                    if torn {
+                        self.torn.store(false, Relaxed);
+                    }
+                    return Ok(());
+                }
+                Ok(count) => {
+                    // A lone line end is no half line.
+                    if count > usize::from(torn) {
+                        self.torn.store(true, Relaxed);
+                    }
+                    attempts += 1;
+                    if attempts == 2 {
+                        return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Counts lost records, and tells of the first of a run of losses at once: a short record may
+    /// still fit where a long one did not.
+    #[cold]
+    fn lose(&self, records: u64, code: i32) {
+        self.dropped.fetch_add(records, Relaxed);
+        self.remember(code);
+        if self.untold.fetch_add(records, Relaxed) == 0 {
+            self.tell();
+        }
+    }
+
+    /// Counts a payload that could not be written.
+    #[cold]
+    pub(super) fn lose_payload(&self, error: Option<&io::Error>) {
+        self.payloads_dropped.fetch_add(1, Relaxed);
+        self.untold.fetch_add(1, Relaxed);
+        self.remember(error.map_or(LIMIT, |error| error.raw_os_error().unwrap_or(libc::EIO)));
+    }
+
+    pub(super) fn count_payload_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    fn remember(&self, code: i32) {
+        let _ = self.first_error.compare_exchange(0, code, Relaxed, Relaxed);
+        self.last_error.store(code, Relaxed);
+    }
+
+    /// Attempts one `orch_log.dropped` record. It may exceed the byte limit: it is what tells of it.
+    #[cold]
+    pub(super) fn tell(&self) {
+        let untold = self.untold.load(Relaxed);
+        if untold == 0 {
+            return;
+        }
+        let (records, payloads) = (
+            self.dropped.load(Relaxed),
+            self.payloads_dropped.load(Relaxed),
+        );
+        let reason = error_of(self.last_error.load(Relaxed))
+            .map(|error| error.to_string())
+            .unwrap_or_default();
+        let mut line = Vec::with_capacity(256);
+        dropped_record(&mut line, &self.team, records, payloads, &reason);
+        if self.write_whole(&line).is_ok() {
+            self.untold.fetch_sub(untold, Relaxed);
+        }
+    }
+
+    /// Who logs, escaped for JSON.
+    pub(super) fn team(&self) -> &[u8] {
+        &self.team
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status {
+            written: self.written.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            payloads_dropped: self.payloads_dropped.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            first_error: error_of(self.first_error.load(Relaxed)),
+            last_error: error_of(self.last_error.load(Relaxed)),
+        }
+    }
+}
+
+/// The line that tells of lost records and payloads.
+fn dropped_record(line: &mut Vec<u8>, team: &[u8], records: u64, payloads: u64, reason: &str) {
+    line.extend_from_slice(b"{\"checkpoint\":\"orch_log.dropped\",\"team\":\"");
+    line.extend_from_slice(team);
+    let _ = write!(
+        line,
+        "\",\"token_idx\":0,\"dtype\":\"u64\",\"shape\":\"[2]\",\"values\":[{records},{payloads}],\"error\":"
+    );
+    text::push_string(line, reason);
+    line.extend_from_slice(b"}\n");
+}
+
+fn error_of(code: i32) -> Option<io::Error> {
+    match code {
+        0 => None,
+        LIMIT => Some(io::Error::new(
+            ErrorKind::QuotaExceeded,
+            "byte limit ORCH_LOG_MAX_BYTES reached",
+        )),
+        code => Some(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// Whether a crash left half a line at the end of the file. A file that cannot be read counts as whole.
+fn ends_inside_a_line(path: &Path) -> bool {
+    let mut last = [b'\n'];
+    let read = File::open(path).and_then(|mut file| {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)
+    });
+    read.is_ok() && last != *b"\n"
+}
