@@ -1,0 +1,75 @@
+//! What makes two records a pair.
+
+use orch_log::format::Record;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Two records are a pair when their keys are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Checkpoint name.
+    pub checkpoint: String,
+    /// Absolute 0-based position of the first token.
+    pub token_idx: i64,
+    /// Sequence in a batch.
+    pub seq: u64,
+    /// How many records of this name the step already had.
+    pub occurrence: u64,
+    /// Process of a tensor-parallel run; 0 where there is only one.
+    pub rank: u64,
+}
+
+/// 128 bits of a key, so that what waits for its partner takes 24 bytes with its offset.
+///
+/// Two different keys share one with probability 2⁻¹²⁸; whoever uses it compares the keys once both records are
+/// at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u64, u64);
+
+impl Key {
+    /// The key of a record.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            checkpoint: record.checkpoint.clone(),
+            token_idx: record.token_idx,
+            seq: record.seq,
+            occurrence: record.occurrence,
+            rank: record
+                .rank
+                .or(record.shard.map(|shard| shard.rank))
+                .unwrap_or(0),
+        }
+    }
+
+    /// The key's fingerprint, the same in every process.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            salt.hash(&mut hasher);
+            self.hash(&mut hasher);
+            hasher.finish()
+        };
+        Fingerprint(half(0), half(1))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` at position {}",
+            self.checkpoint.escape_debug(),
+            self.token_idx
+        )?;
+        for (name, number) in [
+            ("sequence", self.seq),
+            ("occurrence", self.occurrence),
+            ("rank", self.rank),
+        ] {
+            if number != 0 {
+                write!(f, ", {name} {number}")?;
+            }
+        }
+        Ok(())
+    }
+}

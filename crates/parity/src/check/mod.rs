@@ -1,0 +1,13 @@
+//! Is each trace sound, and may these two be compared?
+
+mod finding;
+mod inputs;
+mod intervals;
+mod models;
+mod survey;
+
+pub use finding::{Code, Finding, Findings, Severity, Side};
+pub use inputs::{Inputs, SameInput, read_tokens};
+pub use intervals::Intervals;
+pub use models::compare_runs;
+pub use survey::{NameSurvey, Survey, contradiction};

@@ -1,0 +1,9 @@
+//! The whole comparison: check, align, measure, judge, report.
+
+mod options;
+mod pairing;
+mod run;
+
+pub use options::Options;
+pub(crate) use pairing::Pairing;
+pub use run::compare;

@@ -1,0 +1,211 @@
+//! From two traces to a report.
+
+use super::options::Options;
+use super::pairing::{Context, Pairing};
+use crate::align::{Lockstep, Progress};
+use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs, read_tokens};
+use crate::error::Error;
+use crate::judge::{Compared, Criterion, Limit, Tally, Verdict, limit_of};
+use crate::report::v1::Report;
+use crate::report::{Material, build};
+use crate::trace::Trace;
+
+/// How many pairs pass between two calls of `progress`.
+const PROGRESS_EVERY: u64 = 256;
+
+/// Compares `candidate` with `reference`.
+///
+/// Both files are read once from front to end, a scan for token ids before that apart; memory is bounded by one
+/// block of one pair, the checkpoint names, and 24 bytes for each record whose partner has not come yet.
+/// `progress` is told now and then how far the files have been read.
+///
+/// # Errors
+///
+/// When a file cannot be read. Damage inside a trace, and traces that have nothing to do with each other, are not
+/// errors but part of the report.
+pub fn compare(
+    reference: &Trace,
+    candidate: &Trace,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, Error> {
+    let mut findings = compare_runs(reference.run(), candidate.run());
+    let reference_tokens = read_tokens(reference)?;
+    let candidate_tokens = read_tokens(candidate)?.shifted(options.token_offset.unwrap_or(0));
+    let inputs = SameInput::of(&reference_tokens, &candidate_tokens);
+    findings.extend(inputs.findings(&reference_tokens, &candidate_tokens));
+
+    let context = Context {
+        reference,
+        candidate,
+        inputs: &inputs,
+    };
+    let mut pairing = Pairing::default();
+    let mut tally = Tally::new(limit(reference, candidate, options), options.top);
+    let offset = options.token_offset.unwrap_or(0);
+    let mut lockstep = Lockstep::new(reference, candidate, &options.filter, offset)?;
+    while let Some(pair) = lockstep.next_pair()? {
+        if pairing.pairs.is_multiple_of(PROGRESS_EVERY) {
+            progress(lockstep.progress());
+        }
+        let outcome = context.examine(&pair, &mut findings)?;
+        if let Some((shape, measured)) = pairing.note(&pair.key, outcome) {
+            tally.add(Compared {
+                pair: &pair,
+                shape: &shape,
+                measured: *measured,
+            });
+        }
+    }
+    progress(lockstep.progress());
+    let unpaired = lockstep.unpaired()?;
+    let (mut reference_survey, mut candidate_survey) = lockstep.into_surveys();
+    findings.extend(std::mem::take(&mut reference_survey.findings));
+    findings.extend(std::mem::take(&mut candidate_survey.findings));
+    let surveys = (&reference_survey, &candidate_survey);
+    note_coverage(&mut findings, &pairing, &tally, surveys, options);
+    note_positions(&mut findings, &inputs, &tally, surveys, options);
+    Ok(build(Material {
+        verdict: verdict(&findings, &tally),
+        traces: (reference, candidate),
+        surveys,
+        filter: &options.filter,
+        pairing: &pairing,
+        tally: &tally,
+        inputs: &inputs,
+        unpaired,
+        findings,
+    }))
+}
+
+fn limit(reference: &Trace, candidate: &Trace, options: &Options) -> Limit {
+    match options.criterion {
+        Criterion::Noise => Limit::Noise(limit_of(reference.run().info(), candidate.run().info())),
+        Criterion::MaxNmse(limit) => Limit::MaxNmse(limit),
+        Criterion::Bands => Limit::Bands,
+    }
+}
+
+/// A comparison of nothing is not a pass.
+fn note_coverage(
+    findings: &mut Findings,
+    pairing: &Pairing,
+    tally: &Tally,
+    (reference, candidate): (&Survey, &Survey),
+    options: &Options,
+) {
+    if tally.compared > 0 || reference.records == 0 || candidate.records == 0 {
+        return;
+    }
+    if pairing.pairs > pairing.token_pairs {
+        findings.add(Code::NothingComparable, Side::Both, || {
+            format!(
+                "none of the {} pairs could be compared: {} differ in shape, {} lie past the point where the inputs \
+                 part, {} have no usable numbers",
+                pairing.pairs - pairing.token_pairs,
+                pairing.shape_mismatch_count,
+                pairing.past_inputs,
+                pairing.unusable_count
+            )
+        });
+        return;
+    }
+    let wanted = |name: &str| options.filter.passes(name) && name != orch_log::format::TOKENS;
+    let names = |survey: &Survey| -> Vec<String> {
+        survey
+            .names()
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, _)| name.escape_debug().to_string())
+            .collect()
+    };
+    let (ours, theirs) = (names(reference), names(candidate));
+    let common = reference
+        .names()
+        .map(|(name, _)| name)
+        .find(|name| wanted(name) && candidate.name(name).is_some());
+    let list = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        [first, second, rest @ ..] if rest.len() > 1 => {
+            format!("`{first}`, `{second}` and {} more", rest.len())
+        }
+        few => format!("`{}`", few.join("`, `")),
+    };
+    let range = |survey: &Survey, name: &str| {
+        survey.name(name).map_or_else(String::new, |name| {
+            match (name.first_position, name.last_position) {
+                (first, last) if first == last => first.to_string(),
+                (first, last) => format!("{first} to {last}"),
+            }
+        })
+    };
+    match common {
+        Some(name) => findings.add_with_help(
+            Code::NothingInCommon,
+            Side::Both,
+            format!(
+                "no record has a partner: both have `{name}`, the reference at positions {}, the candidate at {}",
+                range(reference, name),
+                range(candidate, name)
+            ),
+            "positions counted from another origin? `--token-offset N` is added to the candidate's",
+        ),
+        None => findings.add_with_help(
+            Code::NothingInCommon,
+            Side::Both,
+            format!(
+                "no checkpoint name in common: the reference has {}, the candidate {}",
+                list(&ours),
+                list(&theirs)
+            ),
+            "names must be equal; `--checkpoint` selects among them",
+        ),
+    }
+}
+
+/// Numbers that disagree prove nothing while nobody knows that the positions mean the same.
+fn note_positions(
+    findings: &mut Findings,
+    inputs: &SameInput,
+    tally: &Tally,
+    (reference, candidate): (&Survey, &Survey),
+    options: &Options,
+) {
+    let known = inputs.equal_positions > 0
+        || !inputs.differences.is_empty()
+        || options.token_offset.is_some();
+    if known || tally.above_limit == 0 {
+        return;
+    }
+    let first = |survey: &Survey| {
+        let compared = tally
+            .checkpoints()
+            .iter()
+            .filter_map(|tally| survey.name(&tally.checkpoint));
+        compared.map(|name| name.first_position).min()
+    };
+    if let (Some(a), Some(b)) = (first(reference), first(candidate))
+        && a != b
+    {
+        findings.add_with_help(
+            Code::PositionsUnproven,
+            Side::Both,
+            format!(
+                "the reference begins at position {a}, the candidate at {b}, and no token ids prove that both count \
+                 from the same origin; the numbers disagree, which is what different tokens look like"
+            ),
+            "log `tokens` in both engines, or give the distance: `--token-offset N`, 0 where both count alike",
+        );
+    }
+}
+
+fn verdict(findings: &Findings, tally: &Tally) -> Verdict {
+    if findings.has_errors() || tally.compared == 0 {
+        Verdict::NotComparable
+    } else if tally.above_limit > 0 {
+        Verdict::Diverged
+    } else if tally.identical == tally.compared {
+        Verdict::Match
+    } else {
+        Verdict::Rounding
+    }
+}

@@ -1,0 +1,361 @@
+//! What all measured pairs say together, in memory that does not grow with their number.
+
+use super::bands::BandCounts;
+use super::criterion::Limit;
+use crate::align::{Key, Names, Pair, Place, inputs_of};
+use crate::measure::{Basis, Measured};
+use orch_log::format::Dtype;
+use std::collections::BTreeMap;
+
+/// One measured pair with all that a report shows of it.
+#[derive(Clone, Debug)]
+pub struct Detail {
+    /// Which pair.
+    pub key: Key,
+    /// Token positions covered.
+    pub n_tokens: usize,
+    /// Forward pass.
+    pub step: Option<u64>,
+    /// The compared shape, outermost first.
+    pub shape: Vec<usize>,
+    /// Storage types of reference and candidate.
+    pub dtypes: [Dtype; 2],
+    /// Operation, as the reference names it.
+    pub op: Option<String>,
+    /// The first values of reference and candidate.
+    pub first_values: [Vec<f64>; 2],
+    /// The figures.
+    pub measured: Measured,
+    /// Whether the limit is exceeded.
+    pub above_limit: bool,
+}
+
+/// The error of a checkpoint that another one is computed from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputError {
+    /// Its name.
+    pub checkpoint: String,
+    /// Its NMSE at the same position.
+    pub nmse: f64,
+}
+
+/// All pairs of one checkpoint name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointTally {
+    /// The name.
+    pub checkpoint: String,
+    /// Pairs compared.
+    pub pairs: u64,
+    /// Of them bit-identical.
+    pub identical: u64,
+    /// Of them above the limit.
+    pub above_limit: u64,
+    /// The largest NMSE.
+    pub worst_nmse: f64,
+    /// Where it is.
+    pub worst_position: i64,
+    /// What it rests on.
+    pub worst_basis: Basis,
+    /// The largest absolute difference known.
+    pub max_abs_diff: Option<f64>,
+    /// The smallest cosine similarity known.
+    pub min_cosine: Option<f64>,
+}
+
+/// A measured pair on its way into the tally.
+pub struct Compared<'a> {
+    /// The two records.
+    pub pair: &'a Pair,
+    /// The compared shape.
+    pub shape: &'a [usize],
+    /// The figures.
+    pub measured: Measured,
+}
+
+/// How many pairs rest on what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BasisCounts {
+    /// On all compared elements.
+    pub exact: u64,
+    /// On the first elements only.
+    pub first: u64,
+    /// On the sketches of the whole tensors.
+    pub sketch: u64,
+    /// On the statistics of the whole tensors.
+    pub stats: u64,
+}
+
+/// Error of a name at one position of one sequence.
+#[derive(Clone, Copy, Debug)]
+struct Latest {
+    token_idx: i64,
+    seq: u64,
+    nmse: f64,
+}
+
+/// First divergence, worst offenders, counts by band and by checkpoint.
+#[derive(Debug)]
+pub struct Tally {
+    limit: Limit,
+    top: usize,
+    /// Pairs compared.
+    pub compared: u64,
+    /// Of them bit-identical.
+    pub identical: u64,
+    /// Of them above the limit.
+    pub above_limit: u64,
+    /// Pairs by band.
+    pub bands: BandCounts,
+    /// Pairs by evidence.
+    pub bases: BasisCounts,
+    names: Names,
+    checkpoints: Vec<CheckpointTally>,
+    latest: Vec<Latest>,
+    first: Option<First>,
+    worst: Vec<Detail>,
+}
+
+#[derive(Debug)]
+struct First {
+    /// Place in the reference file: what is logged first is computed first.
+    offset_bytes: u64,
+    detail: Detail,
+    src: Vec<String>,
+    /// Errors of all checkpoints at the same position of the same sequence.
+    around: BTreeMap<String, f64>,
+}
+
+impl Tally {
+    /// Nothing measured yet; `top` worst offenders are kept.
+    pub fn new(limit: Limit, top: usize) -> Self {
+        Self {
+            limit,
+            top,
+            compared: 0,
+            identical: 0,
+            above_limit: 0,
+            bands: BandCounts::default(),
+            bases: BasisCounts::default(),
+            names: Names::default(),
+            checkpoints: Vec::new(),
+            latest: Vec::new(),
+            first: None,
+            worst: Vec::new(),
+        }
+    }
+
+    /// Takes in one pair.
+    pub fn add(&mut self, compared: Compared<'_>) {
+        let Compared {
+            pair,
+            shape,
+            measured,
+        } = compared;
+        let above_limit = self.limit.is_exceeded(&measured);
+        self.compared += 1;
+        self.identical += u64::from(measured.identical);
+        self.above_limit += u64::from(above_limit);
+        self.bands.add(measured.max_abs_diff);
+        match measured.nmse_basis {
+            Basis::Exact { .. } => self.bases.exact += 1,
+            Basis::First { .. } => self.bases.first += 1,
+            Basis::Sketch { .. } => self.bases.sketch += 1,
+            Basis::AtLeast { .. } => self.bases.stats += 1,
+        }
+        self.note_name(&pair.key, &measured, above_limit);
+        let is_first = above_limit
+            && self
+                .first
+                .as_ref()
+                .is_none_or(|first| pair.reference.offset_bytes < first.offset_bytes);
+        let is_worst =
+            measured.nmse > 0.0 && self.belongs_to_worst(&pair.key.checkpoint, measured.nmse);
+        if !is_first && !is_worst {
+            self.note_around(&pair.key, measured.nmse);
+            return;
+        }
+        let detail = detail(pair, shape, measured, above_limit);
+        if is_first {
+            self.first = Some(First {
+                offset_bytes: pair.reference.offset_bytes,
+                src: pair.reference.record.src.clone(),
+                around: self.errors_at(&pair.key),
+                detail: detail.clone(),
+            });
+        }
+        self.note_around(&pair.key, detail.measured.nmse);
+        if is_worst {
+            self.keep_worst(detail);
+        }
+    }
+
+    fn note_name(&mut self, key: &Key, measured: &Measured, above_limit: bool) {
+        // Names past the bound are counted in the totals, not one by one; the survey reports it.
+        let Some(id) = self.names.id(&key.checkpoint) else {
+            return;
+        };
+        let latest = Latest {
+            token_idx: key.token_idx,
+            seq: key.seq,
+            nmse: measured.nmse,
+        };
+        let Some(tally) = self.checkpoints.get_mut(id.index()) else {
+            self.latest.push(latest);
+            self.checkpoints.push(CheckpointTally {
+                checkpoint: key.checkpoint.clone(),
+                pairs: 1,
+                identical: u64::from(measured.identical),
+                above_limit: u64::from(above_limit),
+                worst_nmse: measured.nmse,
+                worst_position: key.token_idx,
+                worst_basis: measured.nmse_basis,
+                max_abs_diff: measured.max_abs_diff,
+                min_cosine: measured.cosine,
+            });
+            return;
+        };
+        self.latest[id.index()] = latest;
+        tally.pairs += 1;
+        tally.identical += u64::from(measured.identical);
+        tally.above_limit += u64::from(above_limit);
+        if measured.nmse > tally.worst_nmse {
+            tally.worst_nmse = measured.nmse;
+            tally.worst_position = key.token_idx;
+            tally.worst_basis = measured.nmse_basis;
+        }
+        let larger = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.max(b)).or(a).or(b);
+        tally.max_abs_diff = larger(tally.max_abs_diff, measured.max_abs_diff);
+        tally.min_cosine =
+            larger(tally.min_cosine.map(|x| -x), measured.cosine.map(|x| -x)).map(|x| -x);
+    }
+
+    fn errors_at(&self, key: &Key) -> BTreeMap<String, f64> {
+        self.checkpoints
+            .iter()
+            .zip(&self.latest)
+            .filter(|(_, latest)| latest.token_idx == key.token_idx && latest.seq == key.seq)
+            .map(|(tally, latest)| (tally.checkpoint.clone(), latest.nmse))
+            .collect()
+    }
+
+    /// Pairs complete in any order: an input of the first divergence may come after it.
+    fn note_around(&mut self, key: &Key, nmse: f64) {
+        if let Some(first) = &mut self.first
+            && first.detail.key.token_idx == key.token_idx
+            && first.detail.key.seq == key.seq
+            && first.around.len() < Names::MAX
+        {
+            first.around.insert(key.checkpoint.clone(), nmse);
+        }
+    }
+
+    fn belongs_to_worst(&self, checkpoint: &str, nmse: f64) -> bool {
+        match self
+            .worst
+            .iter()
+            .find(|kept| kept.key.checkpoint == checkpoint)
+        {
+            Some(kept) => nmse > kept.measured.nmse,
+            None => {
+                self.worst.len() < self.top
+                    || self
+                        .worst
+                        .last()
+                        .is_some_and(|last| nmse > last.measured.nmse)
+            }
+        }
+    }
+
+    /// One place for each name: the ten worst positions of the logits would say less.
+    fn keep_worst(&mut self, detail: Detail) {
+        self.worst
+            .retain(|kept| kept.key.checkpoint != detail.key.checkpoint);
+        let at = self
+            .worst
+            .partition_point(|kept| kept.measured.nmse >= detail.measured.nmse);
+        self.worst.insert(at, detail);
+        self.worst.truncate(self.top);
+    }
+
+    /// What the pairs are judged by.
+    pub fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    /// The first pair above the limit in the order of the reference file.
+    pub fn first(&self) -> Option<&Detail> {
+        self.first.as_ref().map(|first| &first.detail)
+    }
+
+    /// The errors of what the first pair above the limit was computed from: its `src`, or else the nearest
+    /// captured checkpoints before it in the canonical order.
+    pub fn first_inputs(&self) -> Vec<InputError> {
+        let Some(first) = &self.first else {
+            return Vec::new();
+        };
+        let error = |name: &String| {
+            first.around.get(name).map(|nmse| InputError {
+                checkpoint: name.clone(),
+                nmse: *nmse,
+            })
+        };
+        let own_name = &first.detail.key.checkpoint;
+        let from_src: Vec<InputError> = first
+            .src
+            .iter()
+            .filter(|name| *name != own_name)
+            .filter_map(error)
+            .collect();
+        if !from_src.is_empty() {
+            return from_src;
+        }
+        let layers = first
+            .around
+            .keys()
+            .filter_map(|name| match Place::of(name) {
+                Some(Place::Layer(layer, _)) => Some(layer + 1),
+                _ => None,
+            });
+        inputs_of(own_name, layers.max().unwrap_or(0), &|name| {
+            first.around.contains_key(name)
+        })
+        .iter()
+        .filter_map(error)
+        .collect()
+    }
+
+    /// The pairs with the largest NMSE, one for each checkpoint name, the worst first.
+    pub fn worst(&self) -> &[Detail] {
+        &self.worst
+    }
+
+    /// All checkpoint names in the order in which their first pair was complete.
+    pub fn checkpoints(&self) -> &[CheckpointTally] {
+        &self.checkpoints
+    }
+
+    /// What is known of one name.
+    pub fn checkpoint(&self, name: &str) -> Option<&CheckpointTally> {
+        self.names
+            .find(name)
+            .map(|id| &self.checkpoints[id.index()])
+    }
+}
+
+fn detail(pair: &Pair, shape: &[usize], measured: Measured, above_limit: bool) -> Detail {
+    /// As many as a logger writes unless told otherwise.
+    const SHOWN: usize = 10;
+    let (reference, candidate) = (&pair.reference.record, &pair.candidate.record);
+    let first = |values: &[f64]| values[..values.len().min(SHOWN)].to_vec();
+    Detail {
+        key: pair.key.clone(),
+        n_tokens: reference.n_tokens,
+        step: reference.step,
+        shape: shape.to_vec(),
+        dtypes: [reference.dtype, candidate.dtype],
+        op: reference.op.clone(),
+        first_values: [first(&reference.values), first(&candidate.values)],
+        measured,
+        above_limit,
+    }
+}

@@ -1,0 +1,361 @@
+//! From what was measured to the report.
+
+use super::Number;
+use super::reasons::reasons;
+use super::v1;
+use crate::align::{Key, Place, Unpaired};
+use crate::check::{Finding, Findings, SameInput, Survey};
+use crate::compare::Pairing;
+use crate::judge::{Band, CheckpointTally, Detail, InputError, Limit, NoiseSource, Tally, Verdict};
+use crate::measure::{Basis, Range, sqnr_db};
+use crate::tensor::coordinates;
+use crate::trace::Trace;
+use orch_log::Filter;
+use std::collections::BTreeMap;
+
+/// All that a report is made of; pairs are (reference, candidate).
+pub(crate) struct Material<'a> {
+    pub(crate) verdict: Verdict,
+    pub(crate) traces: (&'a Trace, &'a Trace),
+    pub(crate) surveys: (&'a Survey, &'a Survey),
+    pub(crate) filter: &'a Filter,
+    pub(crate) pairing: &'a Pairing,
+    pub(crate) tally: &'a Tally,
+    pub(crate) inputs: &'a SameInput,
+    pub(crate) unpaired: (Unpaired, Unpaired),
+    pub(crate) findings: Findings,
+}
+
+/// Puts the report together.
+pub(crate) fn build(material: Material<'_>) -> v1::Report {
+    let tally = material.tally;
+    let coverage = coverage(&material);
+    let findings: Vec<v1::Finding> = material
+        .findings
+        .into_sorted()
+        .into_iter()
+        .map(finding)
+        .collect();
+    let first_divergence = tally
+        .first()
+        .map(|detail| divergence(detail, &tally.first_inputs()));
+    let mut report = v1::Report {
+        schema_version: v1::SCHEMA_VERSION,
+        parity_version: env!("CARGO_PKG_VERSION").to_owned(),
+        verdict: material.verdict.name().to_owned(),
+        exit_code: material.verdict.exit_code(),
+        reasons: Vec::new(),
+        reference: trace_summary(material.traces.0, material.surveys.0),
+        candidate: trace_summary(material.traces.1, material.surveys.1),
+        coverage,
+        tokens: tokens(material.inputs),
+        limit: limit(tally.limit()),
+        bands: bands(tally),
+        first_divergence,
+        worst: tally.worst().iter().map(pair_detail).collect(),
+        checkpoints: material
+            .surveys
+            .0
+            .names()
+            .filter_map(|(name, _)| tally.checkpoint(name))
+            .map(checkpoint)
+            .collect(),
+        findings,
+    };
+    report.reasons = reasons(material.verdict, &report);
+    report
+}
+
+fn trace_summary(trace: &Trace, survey: &Survey) -> v1::TraceSummary {
+    let info = trace.run().info();
+    let mut run = Vec::new();
+    if let Some(info) = info {
+        run.extend(
+            info.device
+                .clone()
+                .map(|device| ("device".to_owned(), device)),
+        );
+        run.extend(
+            info.threads
+                .map(|threads| ("threads".to_owned(), threads.to_string())),
+        );
+        let settings = info.settings.keys();
+        run.extend(settings.filter_map(|name| Some((name.clone(), info.setting(name)?))));
+    }
+    v1::TraceSummary {
+        path: trace.path().display().to_string(),
+        teams: survey.teams.iter().cloned().collect(),
+        records: survey.records,
+        malformed_lines: survey.malformed,
+        positions: survey.positions().map(|(first, last)| [first, last]),
+        model: info
+            .and_then(|info| info.model.as_ref())
+            .map(|model| v1::ModelSummary {
+                file: model.path.as_ref().map(|path| {
+                    let bare = std::path::Path::new(path).file_name();
+                    bare.map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned())
+                }),
+                sha256: model.sha256.clone(),
+                architecture: model.architecture.clone(),
+                layers: model.layers,
+                weights: model.weights.clone(),
+            }),
+        run,
+    }
+}
+
+fn coverage(material: &Material<'_>) -> v1::Coverage {
+    let (pairing, tally) = (material.pairing, material.tally);
+    v1::Coverage {
+        pairs: pairing.pairs,
+        compared: tally.compared,
+        identical: tally.identical,
+        above_limit: tally.above_limit,
+        token_pairs: pairing.token_pairs,
+        past_inputs: pairing.past_inputs,
+        rests_on: v1::RestsOn {
+            all_elements: tally.bases.exact,
+            first_elements: tally.bases.first,
+            sketches: tally.bases.sketch,
+            statistics: tally.bases.stats,
+        },
+        missing_in_candidate: unpaired(material, material.surveys.0, &material.unpaired.0),
+        missing_in_reference: unpaired(material, material.surveys.1, &material.unpaired.1),
+        shape_mismatches: pairing.shape_mismatch_count,
+        shape_mismatch_list: pairing
+            .shape_mismatches
+            .iter()
+            .map(|(key, reference, candidate)| v1::ShapeMismatch {
+                checkpoint: key.checkpoint.clone(),
+                token_idx: key.token_idx,
+                reference: reference.clone(),
+                candidate: candidate.clone(),
+            })
+            .collect(),
+        unusable: pairing.unusable_count,
+        unusable_list: pairing
+            .unusable
+            .iter()
+            .map(|(key, reason)| v1::UnusablePair {
+                checkpoint: key.checkpoint.clone(),
+                token_idx: key.token_idx,
+                reason: reason.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn unpaired(material: &Material<'_>, survey: &Survey, unpaired: &Unpaired) -> v1::Unpaired {
+    let mut groups: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for (name, seen) in survey
+        .names()
+        .filter(|(name, _)| material.filter.passes(name))
+    {
+        let missing = seen.records.saturating_sub(material.pairing.pairs_of(name));
+        if missing > 0 {
+            let pattern = match Place::of(name) {
+                Some(Place::Layer(_, stage)) => format!("layer_*_{}", stage.name()),
+                _ => name.to_owned(),
+            };
+            let group = groups.entry(pattern).or_default();
+            group.0 += 1;
+            group.1 += missing;
+        }
+    }
+    let mut groups: Vec<v1::MissingGroup> = groups
+        .into_iter()
+        .map(|(pattern, (names, records))| v1::MissingGroup {
+            pattern,
+            names,
+            records,
+        })
+        .collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.records));
+    groups.truncate(Unpaired::LISTED);
+    v1::Unpaired {
+        records: unpaired.records,
+        groups,
+        list: unpaired.listed.iter().map(Key::to_string).collect(),
+    }
+}
+
+fn tokens(inputs: &SameInput) -> v1::Tokens {
+    let status = if !inputs.differences.is_empty() {
+        "different"
+    } else if inputs.is_proven() {
+        "same"
+    } else {
+        "unknown"
+    };
+    v1::Tokens {
+        status: status.to_owned(),
+        equal_positions: inputs.equal_positions,
+        differences: inputs
+            .differences
+            .iter()
+            .map(
+                |(seq, (position, [reference, candidate]))| v1::TokenDifference {
+                    seq: *seq,
+                    token_idx: *position,
+                    reference: *reference,
+                    candidate: *candidate,
+                },
+            )
+            .collect(),
+    }
+}
+
+fn limit(limit: &Limit) -> v1::Limit {
+    let max_nmse = limit.max_nmse().map(Number);
+    match limit {
+        Limit::Noise(row) => v1::Limit {
+            kind: "noise".to_owned(),
+            max_nmse,
+            weights: Some(row.class.name().to_owned()),
+            assumed: row.source == NoiseSource::Assumed,
+            reason: row.reason.to_owned(),
+        },
+        Limit::MaxNmse(_) => v1::Limit {
+            kind: "threshold".to_owned(),
+            max_nmse,
+            weights: None,
+            assumed: false,
+            reason: "given with --threshold".to_owned(),
+        },
+        Limit::Bands => v1::Limit {
+            kind: "bands".to_owned(),
+            max_nmse,
+            weights: None,
+            assumed: false,
+            reason: "largest absolute difference below 1 (--bands)".to_owned(),
+        },
+    }
+}
+
+fn bands(tally: &Tally) -> v1::Bands {
+    v1::Bands {
+        exact: tally.bands.count(Band::Exact),
+        close: tally.bands.count(Band::Close),
+        acceptable: tally.bands.count(Band::Acceptable),
+        warning: tally.bands.count(Band::Warning),
+        fail: tally.bands.count(Band::Fail),
+        unknown: tally.bands.unknown,
+    }
+}
+
+fn finding(finding: Finding) -> v1::Finding {
+    v1::Finding {
+        code: finding.code.id().to_owned(),
+        name: finding.code.name().to_owned(),
+        severity: finding.code.severity().name().to_owned(),
+        side: finding.side.name().to_owned(),
+        count: finding.count,
+        examples: finding.examples,
+        help: finding.help,
+    }
+}
+
+fn divergence(detail: &Detail, inputs: &[InputError]) -> v1::Divergence {
+    v1::Divergence {
+        checkpoint: detail.key.checkpoint.clone(),
+        token_idx: detail.key.token_idx,
+        step: detail.step,
+        inputs: inputs
+            .iter()
+            .map(|input| v1::InputError {
+                checkpoint: input.checkpoint.clone(),
+                nmse: Number(input.nmse),
+                relative_rmse: Number(input.nmse.sqrt()),
+            })
+            .collect(),
+        pair: pair_detail(detail),
+    }
+}
+
+fn checkpoint(tally: &CheckpointTally) -> v1::CheckpointSummary {
+    v1::CheckpointSummary {
+        checkpoint: tally.checkpoint.clone(),
+        pairs: tally.pairs,
+        identical: tally.identical,
+        above_limit: tally.above_limit,
+        worst_nmse: Number(tally.worst_nmse),
+        worst_relative_rmse: Number(tally.worst_nmse.sqrt()),
+        worst_token_idx: tally.worst_position,
+        worst_basis: basis(tally.worst_basis),
+        max_abs_diff: tally.max_abs_diff.map(Number),
+        min_cosine: tally.min_cosine.map(Number),
+    }
+}
+
+fn basis(basis: Basis) -> v1::Basis {
+    match basis {
+        Basis::Exact { elements } => v1::Basis::Exact { elements },
+        Basis::First { elements, of } => v1::Basis::First { elements, of },
+        Basis::Sketch { plus_minus, of } => v1::Basis::Sketch {
+            plus_minus: Number(plus_minus),
+            of,
+        },
+        Basis::AtLeast { of } => v1::Basis::AtLeast { of },
+    }
+}
+
+fn range(range: Range) -> Option<v1::ValueRange> {
+    (!range.is_empty()).then_some(v1::ValueRange {
+        min: Number(range.min),
+        max: Number(range.max),
+    })
+}
+
+fn pair_detail(detail: &Detail) -> v1::PairDetail {
+    let measured = &detail.measured;
+    let numbers = |values: &[f64]| values.iter().copied().map(Number).collect();
+    v1::PairDetail {
+        checkpoint: detail.key.checkpoint.clone(),
+        token_idx: detail.key.token_idx,
+        n_tokens: detail.n_tokens as u64,
+        step: detail.step,
+        seq: detail.key.seq,
+        occurrence: detail.key.occurrence,
+        op: detail.op.clone(),
+        shape: detail.shape.clone(),
+        reference_dtype: detail.dtypes[0].to_string(),
+        candidate_dtype: detail.dtypes[1].to_string(),
+        above_limit: detail.above_limit,
+        identical: measured.identical,
+        nmse: Number(measured.nmse),
+        nmse_basis: basis(measured.nmse_basis),
+        relative_rmse: Number(measured.nmse.sqrt()),
+        sqnr_db: Number(sqnr_db(measured.nmse)),
+        cosine: measured.cosine.map(Number),
+        max_abs_diff: measured.max_abs_diff.map(Number),
+        band: measured
+            .max_abs_diff
+            .map(|difference| Band::of(difference).name().to_owned()),
+        mismatched_non_finite: measured.mismatched_non_finite,
+        figures: measured.metrics.map(|metrics| v1::Figures {
+            max_abs_diff: Number(metrics.max_abs_diff),
+            mean_abs_diff: Number(metrics.mean_abs_diff),
+            max_rel_diff: Number(metrics.max_rel_diff),
+            rmse: Number(metrics.rmse),
+            nmse: Number(metrics.nmse),
+            cosine: metrics.cosine.map(Number),
+        }),
+        basis: basis(measured.basis),
+        reference_range: range(measured.partial.reference_range),
+        candidate_range: range(measured.partial.candidate_range),
+        worst_elements: measured
+            .partial
+            .worst
+            .elements()
+            .iter()
+            .map(|element| v1::WorstElement {
+                at: coordinates(element.index, &detail.shape),
+                reference: Number(element.reference),
+                candidate: Number(element.candidate),
+                abs_diff: Number(element.difference()),
+            })
+            .collect(),
+        reference_values: numbers(&detail.first_values[0]),
+        candidate_values: numbers(&detail.first_values[1]),
+    }
+}

@@ -1,0 +1,16 @@
+//! The report for other programs.
+
+use super::render::Render;
+use super::v1::Report;
+use std::io::{self, Write};
+
+/// One JSON object, indented, with a line end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json;
+
+impl Render for Json {
+    fn render(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, report)?;
+        out.write_all(b"\n")
+    }
+}

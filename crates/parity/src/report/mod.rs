@@ -1,0 +1,16 @@
+//! The result of a comparison, and its renderings.
+
+mod build;
+mod json;
+mod number;
+mod reasons;
+mod render;
+pub mod text;
+pub mod v1;
+pub mod words;
+
+pub(crate) use build::{Material, build};
+pub use json::Json;
+pub use number::Number;
+pub use render::Render;
+pub use text::Text;

@@ -1,0 +1,155 @@
+//! The short answer, in sentences that every renderer shows.
+
+use super::v1::{Divergence, Report};
+use super::words::{count, counted, number, positions, step};
+use crate::check::Severity;
+use crate::judge::Verdict;
+
+/// Why the verdict is what it is, the short answer first.
+pub(super) fn reasons(verdict: Verdict, report: &Report) -> Vec<String> {
+    let mut sentences = match verdict {
+        Verdict::NotComparable => not_comparable(report),
+        Verdict::Diverged => Vec::new(),
+        Verdict::Match => vec![format!(
+            "all {} are bit-identical{}",
+            counted(report.coverage.compared, "compared pair"),
+            as_far_as_known(report)
+        )],
+        Verdict::Rounding => rounding(report),
+    };
+    if let Some(divergence) = &report.first_divergence {
+        sentences.extend(diverged(
+            report,
+            divergence,
+            verdict == Verdict::NotComparable,
+        ));
+    }
+    sentences
+}
+
+fn not_comparable(report: &Report) -> Vec<String> {
+    report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error.name())
+        .flat_map(|finding| {
+            let side = match finding.side.as_str() {
+                "both" => String::new(),
+                side => format!("{side}: "),
+            };
+            finding
+                .examples
+                .iter()
+                .take(1)
+                .map(move |example| format!("{side}{example}"))
+        })
+        .collect()
+}
+
+/// Which evidence a claim about all elements rests on.
+fn as_far_as_known(report: &Report) -> String {
+    let rests_on = &report.coverage.rests_on;
+    let partly = rests_on.first_elements + rests_on.sketches + rests_on.statistics;
+    if partly == 0 {
+        String::new()
+    } else if rests_on.first_elements == 0 {
+        ", as far as first values, statistics and sketches tell".to_owned()
+    } else {
+        format!(
+            ", as far as the logged values tell: {} hold only their first elements",
+            counted(rests_on.first_elements, "pair")
+        )
+    }
+}
+
+fn rounding(report: &Report) -> Vec<String> {
+    let compared = counted(report.coverage.compared, "compared pair");
+    let limit = limit_in_words(report);
+    match report.worst.first() {
+        Some(worst) => vec![
+            format!(
+                "all {compared} agree within {limit}{}",
+                as_far_as_known(report)
+            ),
+            format!(
+                "the largest relative error is {} at {}, {}",
+                number(worst.relative_rmse.0),
+                worst.checkpoint,
+                positions(worst.token_idx, worst.n_tokens)
+            ),
+        ],
+        None => vec![format!("all {compared} agree within {limit}")],
+    }
+}
+
+fn limit_in_words(report: &Report) -> String {
+    match (report.limit.max_nmse, report.limit.weights.as_deref()) {
+        (Some(limit), Some(weights)) => {
+            let assumed = if report.limit.assumed {
+                " (assumed)"
+            } else {
+                ""
+            };
+            format!(
+                "the rounding of {weights} weights{assumed}, relative error {}",
+                number(limit.0.sqrt())
+            )
+        }
+        (Some(limit), None) => format!("the threshold, NMSE {}", number(limit.0)),
+        (None, _) => "the bands below `fail`".to_owned(),
+    }
+}
+
+fn diverged(report: &Report, divergence: &Divergence, only_a_part: bool) -> Vec<String> {
+    let pair = &divergence.pair;
+    let mut place = positions(pair.token_idx, pair.n_tokens);
+    if let Some(pass) = pair.step {
+        place = format!("{place} ({})", step(pass));
+    }
+    let lead = if only_a_part {
+        "in the part that is comparable, "
+    } else {
+        ""
+    };
+    let error = number(pair.relative_rmse.0);
+    let mut sentences = vec![format!(
+        "{lead}{} is the first checkpoint that differs by more than {}, at {place}",
+        pair.checkpoint,
+        limit_in_words(report)
+    )];
+    let agreement = |input: &super::v1::InputError| match input.nmse.0 {
+        0.0 => format!("{} is identical", input.checkpoint),
+        _ => format!(
+            "{} agrees to {}",
+            input.checkpoint,
+            number(input.relative_rmse.0)
+        ),
+    };
+    let output = if pair.mismatched_non_finite > 0 {
+        format!(
+            "{} of its elements are NaN or infinite on one side only",
+            count(pair.mismatched_non_finite)
+        )
+    } else {
+        format!("its relative error is {error}")
+    };
+    let inputs: Vec<String> = divergence.inputs.iter().map(agreement).collect();
+    sentences.push(match inputs.as_slice() {
+        [] => format!("nothing that it is computed from was compared; {output}"),
+        [one] => format!("its input {one}; {output}"),
+        several => format!("its inputs: {}; {output}", several.join(", ")),
+    });
+    let others = report
+        .checkpoints
+        .iter()
+        .filter(|checkpoint| checkpoint.above_limit > 0)
+        .count() as u64;
+    if others > 1 {
+        sentences.push(format!(
+            "{} of {} exceed the limit in all, most of them in its wake",
+            counted(others, "checkpoint"),
+            count(report.checkpoints.len() as u64)
+        ));
+    }
+    sentences
+}

@@ -1,0 +1,107 @@
+//! The result of a comparison, version 1: the only shape in which it leaves the library.
+//!
+//! Fields may be added within a version; none is renamed, removed or given another meaning. Numbers that may be
+//! NaN or infinite are [`Number`](super::Number)s.
+
+mod coverage;
+mod pair;
+
+pub use coverage::{
+    Coverage, MissingGroup, ModelSummary, RestsOn, ShapeMismatch, TokenDifference, Tokens,
+    TraceSummary, Unpaired, UnusablePair,
+};
+pub use pair::{
+    Basis, CheckpointSummary, Divergence, Figures, InputError, PairDetail, ValueRange, WorstElement,
+};
+
+use super::Number;
+use serde::{Deserialize, Serialize};
+
+/// The version of this shape.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The result of one comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the program that compared.
+    pub parity_version: String,
+    /// `match`, `rounding`, `diverged` or `not comparable`.
+    pub verdict: String,
+    /// The exit code that goes with the verdict.
+    pub exit_code: u8,
+    /// Why, in sentences; the first one is the short answer.
+    pub reasons: Vec<String>,
+    /// The reference trace.
+    pub reference: TraceSummary,
+    /// The candidate trace.
+    pub candidate: TraceSummary,
+    /// What was compared, and what was not.
+    pub coverage: Coverage,
+    /// Whether both engines saw the same tokens.
+    pub tokens: Tokens,
+    /// What the pairs were judged by.
+    pub limit: Limit,
+    /// Pairs by band of the largest absolute difference.
+    pub bands: Bands,
+    /// The first pair above the limit in the order of the reference trace.
+    pub first_divergence: Option<Divergence>,
+    /// The pairs with the largest NMSE, one for each checkpoint name, the worst first.
+    pub worst: Vec<PairDetail>,
+    /// Every checkpoint name that was compared, in the order of the reference trace.
+    pub checkpoints: Vec<CheckpointSummary>,
+    /// What was wrong or doubtful, the weightiest first.
+    pub findings: Vec<Finding>,
+}
+
+/// What the pairs were judged by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// `noise`, `threshold` or `bands`.
+    pub kind: String,
+    /// Largest NMSE that is not a divergence; absent with `bands`.
+    pub max_nmse: Option<Number>,
+    /// `f32`, `f16`, `8-bit` or `4-bit`: the row of the noise table.
+    pub weights: Option<String>,
+    /// True where the weights are not known from both run files.
+    pub assumed: bool,
+    /// Where the number comes from.
+    pub reason: String,
+}
+
+/// How many pairs lie in each band of the largest absolute difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bands {
+    /// Below 1e-5.
+    pub exact: u64,
+    /// Below 1e-3.
+    pub close: u64,
+    /// Below 1e-1.
+    pub acceptable: u64,
+    /// Below 1.
+    pub warning: u64,
+    /// 1 and above.
+    pub fail: u64,
+    /// Nothing but a sketch is known.
+    pub unknown: u64,
+}
+
+/// Something wrong or doubtful.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable code, `T…` of one trace, `C…` of the two together.
+    pub code: String,
+    /// The code in words.
+    pub name: String,
+    /// `note`, `warning` or `error`.
+    pub severity: String,
+    /// `reference`, `candidate` or `both`.
+    pub side: String,
+    /// How often.
+    pub count: u64,
+    /// The first occurrences in words.
+    pub examples: Vec<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+}

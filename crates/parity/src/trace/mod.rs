@@ -1,0 +1,13 @@
+//! What a run left on disk: the only module that reads files.
+
+mod lines;
+mod payload;
+mod reader;
+mod run_file;
+mod similar;
+mod store;
+
+pub use payload::{PayloadFault, PayloadNumbers};
+pub use reader::{Entry, Located, Malformed, Records};
+pub use run_file::{RunFile, RunInfo, RunModel};
+pub use store::Trace;
