@@ -28,14 +28,15 @@ compile_error!("orch-log relies on O_APPEND and pwrite of POSIX systems");
 #[cfg(not(target_endian = "little"))]
 compile_error!("orch-log writes payloads from memory as they are, which must be little-endian");
 
+#[cfg(feature = "read")]
+pub mod forced;
 pub mod format;
 
 mod global;
 mod macros;
 mod recorder;
 mod settings;
-mod sketch;
-mod stats;
+mod summary;
 mod tensor;
 
 /// Whether `orch_log!` logs: the feature `orch_logging`.
@@ -48,6 +49,5 @@ pub use global::{flush_logs, global};
 pub use macros::__private;
 pub use recorder::{Logged, Recorder, Status};
 pub use settings::{Detail, Filter, Problem, Settings, TokenSet, Values};
-pub use sketch::{PROJECTIONS, Sketch};
-pub use stats::Stats;
-pub use tensor::{Element, Loggable, MAX_NDIM, TensorView};
+pub use summary::{PROJECTIONS, Sketch, Stats};
+pub use tensor::{Element, F8E4m3, F8E5m2, Loggable, MAX_NDIM, TensorView};

@@ -67,7 +67,9 @@ macro_rules! __orch_log_value {
 pub mod __private {
     use crate::format::{Event, Shape};
     use crate::recorder::Recorder;
+    pub use crate::summary::Accumulator;
     use crate::tensor::Loggable;
+    pub use crate::tensor::Number;
 
     /// An integer that says how many; negative ones, which can only be mistakes, become 0.
     pub trait Count {

@@ -31,8 +31,7 @@ pub use parser::{Parsed, parse_line, parse_line_into};
 #[cfg(feature = "read")]
 pub use record::Record;
 
-pub use crate::sketch::Sketch;
-pub use crate::stats::Stats;
+pub use crate::summary::{Sketch, Stats};
 
 /// The version of the format that this crate writes, `format_version` in `run.json`.
 pub const FORMAT_VERSION: u64 = 1;

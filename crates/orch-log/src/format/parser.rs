@@ -2,8 +2,7 @@
 
 use super::cursor::{Cursor, ParseError, Result};
 use super::{Dtype, PayloadRef, Record, Shard};
-use crate::sketch::{PROJECTIONS, Sketch};
-use crate::stats::Stats;
+use crate::summary::{PROJECTIONS, Sketch, Stats};
 
 /// A record, and whether it was written by the letter.
 #[derive(Clone, Debug, PartialEq)]

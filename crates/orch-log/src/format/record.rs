@@ -1,8 +1,7 @@
 //! A record read back.
 
 use super::{Dtype, PayloadRef, Shard};
-use crate::sketch::Sketch;
-use crate::stats::Stats;
+use crate::summary::{Sketch, Stats};
 
 /// One record of a trace, as read.
 ///

@@ -4,8 +4,7 @@ use super::event::{Event, Shape};
 use super::number::{push, push_f64, push_i64, push_u64};
 use super::text::{push_escaped, push_string};
 use super::{Dtype, PayloadRef};
-use crate::sketch::Sketch;
-use crate::stats::Stats;
+use crate::summary::{Sketch, Stats};
 use crate::tensor::{Element, Number, TensorView};
 
 /// What goes into a record besides the event and its first values.

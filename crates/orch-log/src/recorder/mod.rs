@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::format::writer::{Extras, push_record};
 use crate::format::{Event, Run};
 use crate::settings::{Detail, Settings, Values};
-use crate::stats::Stats;
+use crate::summary::summarize;
 use crate::tensor::{Element, TensorView};
 use payload::Payloads;
 use sink::Sink;
@@ -115,7 +115,11 @@ impl Recorder {
         } else {
             self.settings.values
         };
-        let stats = (self.settings.detail >= Detail::Stats).then(|| Stats::of(view));
+        let summary = (self.settings.detail >= Detail::Stats).then(|| summarize(view));
+        let (stats, sketch) = (
+            summary.as_ref().map(|both| &both.0),
+            summary.as_ref().map(|both| &both.1),
+        );
         let payload = if self.settings.detail == Detail::Full {
             self.payloads.write(view, &self.sink)
         } else {
@@ -123,8 +127,8 @@ impl Recorder {
         };
         let ts_ns = self.settings.timestamps.then(now_ns);
         let extras = Extras {
-            stats: stats.as_ref(),
-            sketch: None,
+            stats,
+            sketch,
             payload: payload.as_ref(),
             ts_ns,
         };

@@ -1,12 +1,20 @@
 //! Statistics over all elements of a tensor.
 
-use crate::tensor::{Element, TensorView};
-
 /// What `stats` of a record holds.
 ///
 /// # NaN and infinity
 ///
 /// Counted, and excluded from `min`, `max`, `mean` and `rms`, which are NaN when no element is finite.
+///
+/// # Example
+///
+/// ```
+/// use orch_log::Stats;
+/// let stats = Stats::of(&[3.0f32, -4.0, f32::NAN, 0.0]);
+/// assert_eq!((stats.n, stats.nan, stats.zero), (4, 1, 1));
+/// assert_eq!((stats.min, stats.max), (-4.0, 3.0));
+/// assert_eq!(stats.rms, (25.0f64 / 3.0).sqrt());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stats {
     /// Elements.
@@ -44,27 +52,8 @@ impl Default for Stats {
 }
 
 impl Stats {
-    pub(crate) fn of<T: Element>(view: &TensorView<'_, T>) -> Self {
-        let mut stats = Self {
-            n: view.len() as u64,
-            ..Self::default()
-        };
-        let (mut sum, mut squares, mut finite) = (0.0f64, 0.0f64, 0u64);
-        for element in view.iter() {
-            let value = element.number().to_f64();
-            stats.nan += u64::from(value.is_nan());
-            stats.inf += u64::from(value.is_infinite());
-            if value.is_finite() {
-                finite += 1;
-                stats.zero += u64::from(value == 0.0);
-                stats.min = stats.min.min(value);
-                stats.max = stats.max.max(value);
-                sum += value;
-                squares += value * value;
-            }
-        }
-        stats.mean = sum / finite as f64;
-        stats.rms = (squares / finite as f64).sqrt();
-        stats
+    /// Statistics of all elements of `data`.
+    pub fn of<'a, T: crate::Element>(data: impl Into<crate::TensorView<'a, T>>) -> Self {
+        super::summarize(&data.into()).0
     }
 }
