@@ -1,0 +1,122 @@
+//! From ggml's strided memory to a contiguous row-major tensor with the outermost dimension first.
+
+use half::{bf16, f16};
+
+use super::node::{Node, NodeData};
+
+/// How a node's axes become the checkpoint's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[tokens, features]`.
+    Rows,
+    /// `[tokens, heads, head_dim]`, from rows that hold all heads or from an axis of heads.
+    Heads {
+        /// Number of heads.
+        count: usize,
+        /// Elements of one head.
+        dim: usize,
+    },
+    /// `[tokens, heads, kv]`, from ggml's `[heads, tokens, kv]`, cut to the positions that exist.
+    Scores,
+    /// ggml's own axes, outermost first.
+    AsIs,
+}
+
+/// Axes outermost first: elements, and bytes from one to the next.
+pub type Dims = Vec<(usize, usize)>;
+
+impl Layout {
+    /// The checkpoint's axes over the node's memory. `kv` is the number of positions that exist.
+    ///
+    /// `None` when the node does not have the form that the layout expects.
+    pub fn dims<N: Node>(self, node: &N, kv: usize) -> Option<Dims> {
+        let (ne, nb) = (node.ne(), node.nb());
+        let axis = |index: usize| (ne[index], nb[index]);
+        match self {
+            Self::Rows => (ne[2] == 1 && ne[3] == 1).then(|| vec![axis(1), axis(0)]),
+            Self::Heads { count, dim } => match ne {
+                [inner, heads, _, 1] if inner == dim && heads == count => {
+                    Some(vec![axis(2), axis(1), axis(0)])
+                }
+                [inner, _, 1, 1] if inner == count * dim => {
+                    Some(vec![axis(1), (count, dim * nb[0]), (dim, nb[0])])
+                }
+                _ => None,
+            },
+            Self::Scores => {
+                (ne[3] == 1 && ne[0] >= kv).then(|| vec![axis(1), axis(2), (kv, nb[0])])
+            }
+            Self::AsIs => {
+                let outermost = (1..4).rev().find(|index| ne[*index] > 1).unwrap_or(0);
+                Some((0..=outermost).rev().map(axis).collect())
+            }
+        }
+    }
+}
+
+/// Copies the elements at `dims`, in order, in the node's storage type. Quantised blocks are decoded.
+///
+/// `None` when the type is unknown or the bytes end before the last element.
+pub(super) fn gather<N: Node>(node: &N, dims: &Dims, scratch: &mut Vec<u8>) -> Option<NodeData> {
+    let bytes = node.bytes(scratch);
+    Some(match node.type_name().as_str() {
+        "f32" => NodeData::F32(elements(bytes, dims, f32::from_le_bytes)?),
+        "f16" => NodeData::F16(elements(bytes, dims, |b| {
+            f16::from_bits(u16::from_le_bytes(b))
+        })?),
+        "bf16" => NodeData::Bf16(elements(bytes, dims, |b| {
+            bf16::from_bits(u16::from_le_bytes(b))
+        })?),
+        "i32" => NodeData::I32(elements(bytes, dims, i32::from_le_bytes)?),
+        "i64" => NodeData::I64(elements(bytes, dims, i64::from_le_bytes)?),
+        _ => NodeData::F32(decoded(node, bytes)?),
+    })
+}
+
+fn elements<const SIZE: usize, T>(
+    bytes: &[u8],
+    dims: &Dims,
+    read: impl Fn([u8; SIZE]) -> T + Copy,
+) -> Option<Vec<T>> {
+    let mut out = Vec::with_capacity(dims.iter().map(|(count, _)| count).product());
+    push(bytes, dims, read, &mut out)?;
+    Some(out)
+}
+
+fn push<const SIZE: usize, T>(
+    bytes: &[u8],
+    dims: &[(usize, usize)],
+    read: impl Fn([u8; SIZE]) -> T + Copy,
+    out: &mut Vec<T>,
+) -> Option<()> {
+    match dims {
+        [] => out.push(read(*bytes.first_chunk()?)),
+        // The common innermost case, a run of neighbours, without a bounds check for each.
+        [(count, stride)] if *stride == SIZE => {
+            let run = bytes.get(..count * SIZE)?;
+            out.extend(run.as_chunks::<SIZE>().0.iter().map(|chunk| read(*chunk)));
+        }
+        [(count, stride), inner @ ..] => {
+            for index in 0..*count {
+                push(bytes.get(index * stride..)?, inner, read, out)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// All rows of a quantised tensor, outermost first.
+fn decoded<N: Node>(node: &N, bytes: &[u8]) -> Option<Vec<f32>> {
+    let (ne, nb) = (node.ne(), node.nb());
+    let mut out = vec![0.0; ne.iter().product()];
+    for (index, row) in out.chunks_mut(ne[0].max(1)).enumerate() {
+        let (i1, i2, i3) = (
+            index % ne[1],
+            index / ne[1] % ne[2],
+            index / (ne[1] * ne[2]),
+        );
+        let start = bytes.get(i1 * nb[1] + i2 * nb[2] + i3 * nb[3]..)?;
+        node.decode_row(start, row).then_some(())?;
+    }
+    Some(out)
+}

@@ -1,0 +1,47 @@
+//! A node of a ggml graph, as the eval callback sees it.
+
+use half::{bf16, f16};
+
+/// A tensor of a ggml graph that is being computed.
+///
+/// `ne` and `nb` are ggml's: elements and bytes per step of each axis, **innermost first**.
+pub trait Node: Copy {
+    /// Name in the graph; not unique.
+    fn name(&self) -> String;
+    /// Operation as ggml describes it, `MUL_MAT`, `SWIGLU`; empty or `NONE` for leaves.
+    fn op(&self) -> String;
+    /// ggml's type name, `f32`, `q4_1`.
+    fn type_name(&self) -> String;
+    /// Elements along each axis, innermost first.
+    fn ne(&self) -> [usize; 4];
+    /// Bytes between neighbours along each axis, innermost first.
+    fn nb(&self) -> [usize; 4];
+    /// A parameter of the operation, its 32 bits read as `f32`.
+    fn op_param(&self, index: usize) -> f32;
+    /// An input of the operation.
+    fn src(&self, index: usize) -> Option<Self>;
+    /// The tensor whose memory this one is a view of.
+    fn view_src(&self) -> Option<Self>;
+    /// Tells nodes of one graph apart.
+    fn id(&self) -> usize;
+    /// The tensor's bytes, from its first element on, over all its strides. `scratch` may hold them.
+    /// Only the computed tensor that the callback was called with has bytes.
+    fn bytes<'a>(&'a self, scratch: &'a mut Vec<u8>) -> &'a [u8];
+    /// One block row of `n` elements of this node's type, as `f32`; false when the type has no such form.
+    fn decode_row(&self, row: &[u8], out: &mut [f32]) -> bool;
+}
+
+/// A tensor's elements in their own storage type; quantised blocks are decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeData {
+    /// `f32`, or decoded blocks.
+    F32(Vec<f32>),
+    /// Half precision.
+    F16(Vec<f16>),
+    /// bfloat16.
+    Bf16(Vec<bf16>),
+    /// Token ids, positions, indices.
+    I32(Vec<i32>),
+    /// Indices.
+    I64(Vec<i64>),
+}

@@ -1,0 +1,54 @@
+//! The canonical vocabulary in dataflow order.
+
+/// Checkpoints before the blocks.
+const BEFORE: [&str; 2] = ["tokens", "embedding"];
+
+/// Checkpoints of a block, without the `layer_{i}_` in front.
+const BLOCK: [&str; 19] = [
+    "attn_norm",
+    "q",
+    "k",
+    "v",
+    "q_norm",
+    "k_norm",
+    "q_rope",
+    "k_rope",
+    "attn_scores",
+    "attn_probs",
+    "attn_context",
+    "attn_out",
+    "attn_residual",
+    "ffn_norm",
+    "ffn_gate",
+    "ffn_up",
+    "ffn_act",
+    "ffn_out",
+    "output",
+];
+
+/// Checkpoints after the blocks.
+const AFTER: [&str; 2] = ["final_norm", "logits"];
+
+/// Names of a model of `layers` blocks in dataflow order; `q_norm` and `k_norm`, which few models have,
+/// included.
+pub fn vocabulary(layers: usize) -> impl Iterator<Item = String> {
+    let blocks = (0..layers).flat_map(|layer| {
+        BLOCK
+            .iter()
+            .map(move |point| format!("layer_{layer}_{point}"))
+    });
+    let outside = |names: [&'static str; 2]| names.into_iter().map(str::to_owned);
+    outside(BEFORE).chain(blocks).chain(outside(AFTER))
+}
+
+/// Sort key of a checkpoint in dataflow order: block (`usize::MAX` after the last) and place in it.
+/// `None` for names outside the vocabulary.
+pub fn rank(layer: Option<usize>, point: &str) -> Option<(usize, usize)> {
+    let place = |names: &[&str]| names.iter().position(|name| *name == point);
+    match layer {
+        Some(layer) => place(&BLOCK).map(|place| (layer + 1, place)),
+        None => place(&BEFORE)
+            .map(|place| (0, place))
+            .or_else(|| place(&AFTER).map(|place| (usize::MAX, place))),
+    }
+}
