@@ -80,6 +80,10 @@ impl Node for LinkedNode {
         Self::follow(self.tensor().view_src)
     }
 
+    fn is_computed(&self) -> bool {
+        self.tensor().flags.cast_unsigned() & sys::GGML_TENSOR_FLAG_COMPUTE != 0
+    }
+
     fn id(&self) -> usize {
         self.0.addr().get()
     }

@@ -22,6 +22,9 @@ pub trait Node: Copy {
     fn src(&self, index: usize) -> Option<Self>;
     /// The tensor whose memory this one is a view of.
     fn view_src(&self) -> Option<Self>;
+    /// Whether the graph computes this node. A branch that was not chosen stays in the graph, is passed to
+    /// the callback, and holds whatever was in its memory before.
+    fn is_computed(&self) -> bool;
     /// Tells nodes of one graph apart.
     fn id(&self) -> usize;
     /// The tensor's bytes, from its first element on, over all its strides. `scratch` may hold them.

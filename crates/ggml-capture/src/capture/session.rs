@@ -124,6 +124,9 @@ impl<'r> Session<'r> {
 
     /// Whether the node's numbers are wanted. Costs no copy.
     pub fn wants<N: Node>(&self, node: &N) -> bool {
+        if !node.is_computed() {
+            return false;
+        }
         match naming::place(node, self.options.heads) {
             // The scores' own factor is in the softmax that follows, which so must be seen too.
             Some(place) if place.point == "attn_probs" => {
@@ -131,7 +134,7 @@ impl<'r> Session<'r> {
                     || self.pending.iter().any(|held| held.point == "attn_scores")
             }
             Some(place) => self.passes(&place.name()),
-            None => self.options.all && is_computed(&node.op()) && self.passes(&node.name()),
+            None => self.options.all && has_numbers(&node.op()) && self.passes(&node.name()),
         }
     }
 
@@ -274,7 +277,7 @@ impl<'r> Session<'r> {
 }
 
 /// Views have no numbers of their own, and a cache write returns the whole cache.
-fn is_computed(op: &str) -> bool {
+fn has_numbers(op: &str) -> bool {
     !matches!(
         op,
         "" | "NONE" | "VIEW" | "RESHAPE" | "PERMUTE" | "TRANSPOSE" | "SET_ROWS"
