@@ -46,8 +46,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open { path, similar, .. } => {
-                write!(f, "cannot open trace `{}`", path.display())?;
+            Self::Open {
+                path,
+                similar,
+                source,
+            } => {
+                write!(f, "cannot open trace `{}`: {source}", path.display())?;
                 for (count, path) in similar.iter().enumerate() {
                     let lead = if count == 0 { "; did you mean" } else { " or" };
                     write!(f, "{lead} `{}`", path.display())?;
@@ -71,9 +75,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Open { source, .. } | Self::Read { source, .. } | Self::Write { source } => {
-                Some(source)
-            }
+            // The cause stands in the sentence, before the file that may have been meant.
+            Self::Open { .. } => None,
+            Self::Read { source, .. } | Self::Write { source } => Some(source),
         }
     }
 }

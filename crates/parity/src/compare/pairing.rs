@@ -3,7 +3,8 @@
 use crate::align::{Key, Names, Pair};
 use crate::check::{Code, Findings, SameInput, Side, contradiction};
 use crate::error::Error;
-use crate::measure::{Evidence, Measured, measure};
+use crate::judge::{Compared, Detail};
+use crate::measure::{Evidence, measure};
 use crate::tensor::{Numbers, Region, without_token_axis};
 use crate::trace::Trace;
 use orch_log::format::{Record, TOKENS};
@@ -19,8 +20,8 @@ pub(crate) enum Outcome {
     Shapes(Vec<usize>, Vec<usize>),
     /// It could not be measured, for this reason.
     Unusable(String),
-    /// It was measured, in this shape.
-    Measured(Vec<usize>, Box<Measured>),
+    /// It was measured.
+    Measured(Box<Compared>),
 }
 
 /// Pairs by outcome, with the first of those that were not measured.
@@ -42,11 +43,7 @@ const LISTED: usize = 200;
 
 impl Pairing {
     /// Counts a pair and gives back its figures, if it has any.
-    pub(crate) fn note(
-        &mut self,
-        key: &Key,
-        outcome: Outcome,
-    ) -> Option<(Vec<usize>, Box<Measured>)> {
+    pub(crate) fn note(&mut self, key: &Key, outcome: Outcome) -> Option<Compared> {
         self.pairs += 1;
         if let Some(id) = self.names.id(&key.checkpoint) {
             match self.by_name.get_mut(id.index()) {
@@ -70,7 +67,7 @@ impl Pairing {
                     self.unusable.push((key.clone(), reason));
                 }
             }
-            Outcome::Measured(shape, measured) => return Some((shape, measured)),
+            Outcome::Measured(pair) => return Some(*pair),
         }
         None
     }
@@ -121,6 +118,7 @@ impl Context<'_> {
             );
             return Ok(Outcome::Unusable(reason));
         }
+        let (mut n_tokens, mut first_values) = (a.n_tokens as u64, Detail::FIRST_VALUES);
         let mut region = Region::whole(shape, axes.0);
         if pair.key.checkpoint.ends_with("attn_scores")
             && let Some(kv) = shape.last()
@@ -133,6 +131,12 @@ impl Context<'_> {
                 return Ok(Outcome::PastInputs);
             }
             region = region.first_tokens(kept as u64);
+            n_tokens = n_tokens.min(kept as u64);
+            // Values of the rows past that point would be shown as if they had been compared.
+            first_values = region
+                .ranges()
+                .next()
+                .map_or(0, |(_, length)| length as usize);
         }
         let sources = [
             numbers(self.reference, a, Side::Reference, &pair.key, findings),
@@ -144,7 +148,12 @@ impl Context<'_> {
             &region,
         )?;
         Ok(match measured {
-            Some(measured) => Outcome::Measured(shape.to_vec(), Box::new(measured)),
+            Some(measured) => Outcome::Measured(Box::new(Compared {
+                shape: shape.to_vec(),
+                n_tokens,
+                first_values,
+                measured,
+            })),
             None => Outcome::Unusable("no elements, sketch or statistics in common".to_owned()),
         })
     }

@@ -1,11 +1,11 @@
 //! From two traces to a report.
 
 use super::options::Options;
-use super::pairing::{Context, Pairing};
+use super::pairing::{Context, Outcome, Pairing};
 use crate::align::{Lockstep, Progress};
 use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs, read_tokens};
 use crate::error::Error;
-use crate::judge::{Compared, Criterion, Limit, Tally, Verdict, limit_of};
+use crate::judge::{Criterion, Limit, Tally, Verdict, limit_of};
 use crate::report::v1::Report;
 use crate::report::{Material, build};
 use crate::trace::Trace;
@@ -49,12 +49,8 @@ pub fn compare(
             progress(lockstep.progress());
         }
         let outcome = context.examine(&pair, &mut findings)?;
-        if let Some((shape, measured)) = pairing.note(&pair.key, outcome) {
-            tally.add(Compared {
-                pair: &pair,
-                shape: &shape,
-                measured: *measured,
-            });
+        if let Some(measured) = pairing.note(&pair.key, outcome) {
+            tally.add(&pair, measured);
         }
     }
     progress(lockstep.progress());
@@ -63,6 +59,7 @@ pub fn compare(
     findings.extend(std::mem::take(&mut reference_survey.findings));
     findings.extend(std::mem::take(&mut candidate_survey.findings));
     let surveys = (&reference_survey, &candidate_survey);
+    find_inputs(&context, &mut tally, offset)?;
     note_coverage(&mut findings, &pairing, &tally, surveys, options);
     note_positions(&mut findings, &inputs, &tally, surveys, options);
     Ok(build(Material {
@@ -76,6 +73,38 @@ pub fn compare(
         unpaired,
         findings,
     }))
+}
+
+/// Measures the inputs of the first divergence that had passed before it was known to be the first.
+///
+/// Only where the two traces' orders differ so much that pairs of other positions came between.
+fn find_inputs(context: &Context<'_>, tally: &mut Tally, token_offset: i64) -> Result<(), Error> {
+    let Some(first) = tally.first() else {
+        return Ok(());
+    };
+    let known: Vec<String> = first
+        .inputs()
+        .into_iter()
+        .map(|input| input.checkpoint)
+        .collect();
+    let mut missing = first.input_names(&|name| tally.checkpoint(name).is_some());
+    missing.retain(|name| !known.contains(name));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let own = first.detail().key.clone();
+    let filter = orch_log::Filter::new(&missing.join(","));
+    let mut lockstep = Lockstep::new(context.reference, context.candidate, &filter, token_offset)?;
+    while let Some(pair) = lockstep.next_pair()? {
+        let here = pair.key.token_idx == own.token_idx && pair.key.seq == own.seq;
+        if here
+            && let Outcome::Measured(compared) = context.examine(&pair, &mut Findings::default())?
+            && let Some(first) = tally.first_mut()
+        {
+            first.note(&pair.key, compared.measured.nmse);
+        }
+    }
+    Ok(())
 }
 
 fn limit(reference: &Trace, candidate: &Trace, options: &Options) -> Limit {

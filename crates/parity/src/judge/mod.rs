@@ -2,12 +2,16 @@
 
 mod bands;
 mod criterion;
+mod detail;
+mod first;
 mod noise;
 mod tally;
 mod verdict;
 
 pub use bands::{Band, BandCounts};
 pub use criterion::{Criterion, Limit};
+pub use detail::{Compared, Detail};
+pub use first::{First, InputError};
 pub use noise::{NoiseRow, NoiseSource, WeightClass, limit_of, noise_row};
-pub use tally::{CheckpointTally, Compared, Detail, InputError, Tally};
+pub use tally::{BasisCounts, CheckpointTally, Tally};
 pub use verdict::{Verdict, exit_code};

@@ -2,42 +2,11 @@
 
 use super::bands::BandCounts;
 use super::criterion::Limit;
-use crate::align::{Key, Names, Pair, Place, inputs_of};
+use super::detail::{Compared, Detail};
+use super::first::First;
+use crate::align::{Key, Names, Pair};
 use crate::measure::{Basis, Measured};
-use orch_log::format::Dtype;
 use std::collections::BTreeMap;
-
-/// One measured pair with all that a report shows of it.
-#[derive(Clone, Debug)]
-pub struct Detail {
-    /// Which pair.
-    pub key: Key,
-    /// Token positions covered.
-    pub n_tokens: usize,
-    /// Forward pass.
-    pub step: Option<u64>,
-    /// The compared shape, outermost first.
-    pub shape: Vec<usize>,
-    /// Storage types of reference and candidate.
-    pub dtypes: [Dtype; 2],
-    /// Operation, as the reference names it.
-    pub op: Option<String>,
-    /// The first values of reference and candidate.
-    pub first_values: [Vec<f64>; 2],
-    /// The figures.
-    pub measured: Measured,
-    /// Whether the limit is exceeded.
-    pub above_limit: bool,
-}
-
-/// The error of a checkpoint that another one is computed from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InputError {
-    /// Its name.
-    pub checkpoint: String,
-    /// Its NMSE at the same position.
-    pub nmse: f64,
-}
 
 /// All pairs of one checkpoint name.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,16 +29,6 @@ pub struct CheckpointTally {
     pub max_abs_diff: Option<f64>,
     /// The smallest cosine similarity known.
     pub min_cosine: Option<f64>,
-}
-
-/// A measured pair on its way into the tally.
-pub struct Compared<'a> {
-    /// The two records.
-    pub pair: &'a Pair,
-    /// The compared shape.
-    pub shape: &'a [usize],
-    /// The figures.
-    pub measured: Measured,
 }
 
 /// How many pairs rest on what.
@@ -115,16 +74,6 @@ pub struct Tally {
     worst: Vec<Detail>,
 }
 
-#[derive(Debug)]
-struct First {
-    /// Place in the reference file: what is logged first is computed first.
-    offset_bytes: u64,
-    detail: Detail,
-    src: Vec<String>,
-    /// Errors of all checkpoints at the same position of the same sequence.
-    around: BTreeMap<String, f64>,
-}
-
 impl Tally {
     /// Nothing measured yet; `top` worst offenders are kept.
     pub fn new(limit: Limit, top: usize) -> Self {
@@ -145,13 +94,9 @@ impl Tally {
     }
 
     /// Takes in one pair.
-    pub fn add(&mut self, compared: Compared<'_>) {
-        let Compared {
-            pair,
-            shape,
-            measured,
-        } = compared;
-        let above_limit = self.limit.is_exceeded(&measured);
+    pub fn add(&mut self, pair: &Pair, compared: Compared) {
+        let measured = &compared.measured;
+        let above_limit = self.limit.is_exceeded(measured);
         self.compared += 1;
         self.identical += u64::from(measured.identical);
         self.above_limit += u64::from(above_limit);
@@ -162,30 +107,30 @@ impl Tally {
             Basis::Sketch { .. } => self.bases.sketch += 1,
             Basis::AtLeast { .. } => self.bases.stats += 1,
         }
-        self.note_name(&pair.key, &measured, above_limit);
+        self.note_name(&pair.key, measured, above_limit);
         let is_first = above_limit
             && self
                 .first
                 .as_ref()
                 .is_none_or(|first| pair.reference.offset_bytes < first.offset_bytes);
-        let is_worst =
-            measured.nmse > 0.0 && self.belongs_to_worst(&pair.key.checkpoint, measured.nmse);
-        if !is_first && !is_worst {
-            self.note_around(&pair.key, measured.nmse);
-            return;
+        let nmse = measured.nmse;
+        let is_worst = nmse > 0.0 && self.belongs_to_worst(&pair.key.checkpoint, nmse);
+        if is_first || is_worst {
+            let detail = Detail::of(pair, compared, above_limit);
+            if is_first {
+                self.first = Some(First {
+                    offset_bytes: pair.reference.offset_bytes,
+                    src: pair.reference.record.src.clone(),
+                    around: self.errors_at(&pair.key),
+                    detail: detail.clone(),
+                });
+            }
+            if is_worst {
+                self.keep_worst(detail);
+            }
         }
-        let detail = detail(pair, shape, measured, above_limit);
-        if is_first {
-            self.first = Some(First {
-                offset_bytes: pair.reference.offset_bytes,
-                src: pair.reference.record.src.clone(),
-                around: self.errors_at(&pair.key),
-                detail: detail.clone(),
-            });
-        }
-        self.note_around(&pair.key, detail.measured.nmse);
-        if is_worst {
-            self.keep_worst(detail);
+        if let Some(first) = &mut self.first {
+            first.note(&pair.key, nmse);
         }
     }
 
@@ -238,17 +183,6 @@ impl Tally {
             .collect()
     }
 
-    /// Pairs complete in any order: an input of the first divergence may come after it.
-    fn note_around(&mut self, key: &Key, nmse: f64) {
-        if let Some(first) = &mut self.first
-            && first.detail.key.token_idx == key.token_idx
-            && first.detail.key.seq == key.seq
-            && first.around.len() < Names::MAX
-        {
-            first.around.insert(key.checkpoint.clone(), nmse);
-        }
-    }
-
     fn belongs_to_worst(&self, checkpoint: &str, nmse: f64) -> bool {
         match self
             .worst
@@ -282,46 +216,14 @@ impl Tally {
         &self.limit
     }
 
-    /// The first pair above the limit in the order of the reference file.
-    pub fn first(&self) -> Option<&Detail> {
-        self.first.as_ref().map(|first| &first.detail)
+    /// The first pair above the limit.
+    pub fn first(&self) -> Option<&First> {
+        self.first.as_ref()
     }
 
-    /// The errors of what the first pair above the limit was computed from: its `src`, or else the nearest
-    /// captured checkpoints before it in the canonical order.
-    pub fn first_inputs(&self) -> Vec<InputError> {
-        let Some(first) = &self.first else {
-            return Vec::new();
-        };
-        let error = |name: &String| {
-            first.around.get(name).map(|nmse| InputError {
-                checkpoint: name.clone(),
-                nmse: *nmse,
-            })
-        };
-        let own_name = &first.detail.key.checkpoint;
-        let from_src: Vec<InputError> = first
-            .src
-            .iter()
-            .filter(|name| *name != own_name)
-            .filter_map(error)
-            .collect();
-        if !from_src.is_empty() {
-            return from_src;
-        }
-        let layers = first
-            .around
-            .keys()
-            .filter_map(|name| match Place::of(name) {
-                Some(Place::Layer(layer, _)) => Some(layer + 1),
-                _ => None,
-            });
-        inputs_of(own_name, layers.max().unwrap_or(0), &|name| {
-            first.around.contains_key(name)
-        })
-        .iter()
-        .filter_map(error)
-        .collect()
+    /// The same, to be told of its inputs.
+    pub fn first_mut(&mut self) -> Option<&mut First> {
+        self.first.as_mut()
     }
 
     /// The pairs with the largest NMSE, one for each checkpoint name, the worst first.
@@ -339,23 +241,5 @@ impl Tally {
         self.names
             .find(name)
             .map(|id| &self.checkpoints[id.index()])
-    }
-}
-
-fn detail(pair: &Pair, shape: &[usize], measured: Measured, above_limit: bool) -> Detail {
-    /// As many as a logger writes unless told otherwise.
-    const SHOWN: usize = 10;
-    let (reference, candidate) = (&pair.reference.record, &pair.candidate.record);
-    let first = |values: &[f64]| values[..values.len().min(SHOWN)].to_vec();
-    Detail {
-        key: pair.key.clone(),
-        n_tokens: reference.n_tokens,
-        step: reference.step,
-        shape: shape.to_vec(),
-        dtypes: [reference.dtype, candidate.dtype],
-        op: reference.op.clone(),
-        first_values: [first(&reference.values), first(&candidate.values)],
-        measured,
-        above_limit,
     }
 }

@@ -1,14 +1,13 @@
 //! From what was measured to the report.
 
 use super::Number;
+use super::build_pair::{checkpoint, divergence, pair_detail};
 use super::reasons::reasons;
 use super::v1;
 use crate::align::{Key, Place, Unpaired};
 use crate::check::{Finding, Findings, SameInput, Survey};
 use crate::compare::Pairing;
-use crate::judge::{Band, CheckpointTally, Detail, InputError, Limit, NoiseSource, Tally, Verdict};
-use crate::measure::{Basis, Range, sqnr_db};
-use crate::tensor::coordinates;
+use crate::judge::{Band, Limit, NoiseSource, Tally, Verdict};
 use crate::trace::Trace;
 use orch_log::Filter;
 use std::collections::BTreeMap;
@@ -38,7 +37,7 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
         .collect();
     let first_divergence = tally
         .first()
-        .map(|detail| divergence(detail, &tally.first_inputs()));
+        .map(|first| divergence(first.detail(), &first.inputs()));
     let mut report = v1::Report {
         schema_version: v1::SCHEMA_VERSION,
         parity_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -252,110 +251,5 @@ fn finding(finding: Finding) -> v1::Finding {
         count: finding.count,
         examples: finding.examples,
         help: finding.help,
-    }
-}
-
-fn divergence(detail: &Detail, inputs: &[InputError]) -> v1::Divergence {
-    v1::Divergence {
-        checkpoint: detail.key.checkpoint.clone(),
-        token_idx: detail.key.token_idx,
-        step: detail.step,
-        inputs: inputs
-            .iter()
-            .map(|input| v1::InputError {
-                checkpoint: input.checkpoint.clone(),
-                nmse: Number(input.nmse),
-                relative_rmse: Number(input.nmse.sqrt()),
-            })
-            .collect(),
-        pair: pair_detail(detail),
-    }
-}
-
-fn checkpoint(tally: &CheckpointTally) -> v1::CheckpointSummary {
-    v1::CheckpointSummary {
-        checkpoint: tally.checkpoint.clone(),
-        pairs: tally.pairs,
-        identical: tally.identical,
-        above_limit: tally.above_limit,
-        worst_nmse: Number(tally.worst_nmse),
-        worst_relative_rmse: Number(tally.worst_nmse.sqrt()),
-        worst_token_idx: tally.worst_position,
-        worst_basis: basis(tally.worst_basis),
-        max_abs_diff: tally.max_abs_diff.map(Number),
-        min_cosine: tally.min_cosine.map(Number),
-    }
-}
-
-fn basis(basis: Basis) -> v1::Basis {
-    match basis {
-        Basis::Exact { elements } => v1::Basis::Exact { elements },
-        Basis::First { elements, of } => v1::Basis::First { elements, of },
-        Basis::Sketch { plus_minus, of } => v1::Basis::Sketch {
-            plus_minus: Number(plus_minus),
-            of,
-        },
-        Basis::AtLeast { of } => v1::Basis::AtLeast { of },
-    }
-}
-
-fn range(range: Range) -> Option<v1::ValueRange> {
-    (!range.is_empty()).then_some(v1::ValueRange {
-        min: Number(range.min),
-        max: Number(range.max),
-    })
-}
-
-fn pair_detail(detail: &Detail) -> v1::PairDetail {
-    let measured = &detail.measured;
-    let numbers = |values: &[f64]| values.iter().copied().map(Number).collect();
-    v1::PairDetail {
-        checkpoint: detail.key.checkpoint.clone(),
-        token_idx: detail.key.token_idx,
-        n_tokens: detail.n_tokens as u64,
-        step: detail.step,
-        seq: detail.key.seq,
-        occurrence: detail.key.occurrence,
-        op: detail.op.clone(),
-        shape: detail.shape.clone(),
-        reference_dtype: detail.dtypes[0].to_string(),
-        candidate_dtype: detail.dtypes[1].to_string(),
-        above_limit: detail.above_limit,
-        identical: measured.identical,
-        nmse: Number(measured.nmse),
-        nmse_basis: basis(measured.nmse_basis),
-        relative_rmse: Number(measured.nmse.sqrt()),
-        sqnr_db: Number(sqnr_db(measured.nmse)),
-        cosine: measured.cosine.map(Number),
-        max_abs_diff: measured.max_abs_diff.map(Number),
-        band: measured
-            .max_abs_diff
-            .map(|difference| Band::of(difference).name().to_owned()),
-        mismatched_non_finite: measured.mismatched_non_finite,
-        figures: measured.metrics.map(|metrics| v1::Figures {
-            max_abs_diff: Number(metrics.max_abs_diff),
-            mean_abs_diff: Number(metrics.mean_abs_diff),
-            max_rel_diff: Number(metrics.max_rel_diff),
-            rmse: Number(metrics.rmse),
-            nmse: Number(metrics.nmse),
-            cosine: metrics.cosine.map(Number),
-        }),
-        basis: basis(measured.basis),
-        reference_range: range(measured.partial.reference_range),
-        candidate_range: range(measured.partial.candidate_range),
-        worst_elements: measured
-            .partial
-            .worst
-            .elements()
-            .iter()
-            .map(|element| v1::WorstElement {
-                at: coordinates(element.index, &detail.shape),
-                reference: Number(element.reference),
-                candidate: Number(element.candidate),
-                abs_diff: Number(element.difference()),
-            })
-            .collect(),
-        reference_values: numbers(&detail.first_values[0]),
-        candidate_values: numbers(&detail.first_values[1]),
     }
 }

@@ -64,7 +64,7 @@ fn as_far_as_known(report: &Report) -> String {
 
 fn rounding(report: &Report) -> Vec<String> {
     let compared = counted(report.coverage.compared, "compared pair");
-    let limit = limit_in_words(report);
+    let limit = within(report);
     match report.worst.first() {
         Some(worst) => vec![
             format!(
@@ -82,7 +82,8 @@ fn rounding(report: &Report) -> Vec<String> {
     }
 }
 
-fn limit_in_words(report: &Report) -> String {
+/// What agreement means here: "agree within …".
+fn within(report: &Report) -> String {
     match (report.limit.max_nmse, report.limit.weights.as_deref()) {
         (Some(limit), Some(weights)) => {
             let assumed = if report.limit.assumed {
@@ -96,7 +97,15 @@ fn limit_in_words(report: &Report) -> String {
             )
         }
         (Some(limit), None) => format!("the threshold, NMSE {}", number(limit.0)),
-        (None, _) => "the bands below `fail`".to_owned(),
+        (None, _) => "the bands below `fail`, absolute differences below 1".to_owned(),
+    }
+}
+
+/// What the first divergence did: "is the first checkpoint …".
+fn beyond(report: &Report) -> String {
+    match report.limit.kind.as_str() {
+        "noise" | "threshold" => format!("that differs by more than {}", within(report)),
+        _ => "whose largest absolute difference reaches 1".to_owned(),
     }
 }
 
@@ -113,9 +122,9 @@ fn diverged(report: &Report, divergence: &Divergence, only_a_part: bool) -> Vec<
     };
     let error = number(pair.relative_rmse.0);
     let mut sentences = vec![format!(
-        "{lead}{} is the first checkpoint that differs by more than {}, at {place}",
+        "{lead}{} is the first checkpoint {}, at {place}",
         pair.checkpoint,
-        limit_in_words(report)
+        beyond(report)
     )];
     let agreement = |input: &super::v1::InputError| match input.nmse.0 {
         0.0 => format!("{} is identical", input.checkpoint),
@@ -131,7 +140,7 @@ fn diverged(report: &Report, divergence: &Divergence, only_a_part: bool) -> Vec<
             count(pair.mismatched_non_finite)
         )
     } else {
-        format!("its relative error is {error}")
+        format!("its output differs by {error} (relative RMSE)")
     };
     let inputs: Vec<String> = divergence.inputs.iter().map(agreement).collect();
     sentences.push(match inputs.as_slice() {
@@ -146,9 +155,9 @@ fn diverged(report: &Report, divergence: &Divergence, only_a_part: bool) -> Vec<
         .count() as u64;
     if others > 1 {
         sentences.push(format!(
-            "{} of {} exceed the limit in all, most of them in its wake",
-            counted(others, "checkpoint"),
-            count(report.checkpoints.len() as u64)
+            "in all, {} of {} exceed the limit",
+            count(others),
+            counted(report.checkpoints.len() as u64, "checkpoint")
         ));
     }
     sentences

@@ -1,9 +1,11 @@
 //! What was not compared, and what was wrong or doubtful.
 
 use super::page::{Page, style};
+use crate::check::Findings;
 use crate::report::v1::{Finding, Report, Unpaired};
 use crate::report::words::{count, counted, positions};
 use crate::tensor::format_shape;
+use std::collections::BTreeSet;
 
 /// Lines of a list without `-v`.
 const FEW: usize = 5;
@@ -86,12 +88,13 @@ fn list(page: &mut Page, lines: impl ExactSizeIterator<Item = String>, total: u6
     }
 }
 
-/// Notes, warnings and errors; errors of a pair that is not comparable were the short answer already.
+/// Errors, warnings and notes.
 pub(super) fn findings(page: &mut Page, report: &Report, verbose: bool) {
     if report.findings.is_empty() {
         return;
     }
     page.heading("Findings");
+    let mut helped = BTreeSet::new();
     for finding in &report.findings {
         let color = match finding.severity.as_str() {
             "error" => style::BAD,
@@ -103,19 +106,20 @@ pub(super) fn findings(page: &mut Page, report: &Report, verbose: bool) {
             style::PLAIN,
             &format!(" {}{}", finding.name.replace('-', " "), of_side(finding)),
         );
-        let shown = if verbose {
-            finding.examples.len()
-        } else {
-            finding.examples.len().min(2)
-        };
-        for example in &finding.examples[..shown] {
+        // The first example of an error is the short answer already.
+        let said = usize::from(finding.severity == "error").min(finding.examples.len());
+        let few = if verbose { Findings::EXAMPLES } else { 2 };
+        let shown = finding.examples.len().min(few).max(said);
+        for example in &finding.examples[said..shown] {
             page.fill("    ", example);
         }
         let more = finding.count.saturating_sub(shown as u64);
         if more > 0 {
             page.line(style::FAINT, &format!("    and {} more", count(more)));
         }
-        if let Some(help) = &finding.help {
+        if let Some(help) = &finding.help
+            && helped.insert(help)
+        {
             page.fill("    help: ", help);
         }
     }

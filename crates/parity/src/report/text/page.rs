@@ -50,7 +50,7 @@ impl Page {
     /// Text in a style, made safe.
     pub(super) fn put(&mut self, style: Style, text: &str) {
         let text = self.safe(text);
-        if self.color && style != style::PLAIN {
+        if self.color && style != style::PLAIN && !text.trim().is_empty() {
             let _ = write!(self.out, "{}{text}{}", style.render(), style.render_reset());
         } else {
             self.out.push_str(&text);

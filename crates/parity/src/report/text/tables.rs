@@ -7,8 +7,8 @@ use crate::report::words::{count, number};
 /// The verdict and why.
 pub(super) fn headline(page: &mut Page, report: &Report) {
     page.put(
-        style::of_verdict(&report.verdict).bold().invert(),
-        &format!(" {} ", report.verdict.to_uppercase()),
+        style::of_verdict(&report.verdict).bold(),
+        &report.verdict.to_uppercase(),
     );
     let place = report
         .first_divergence
@@ -56,17 +56,18 @@ pub(super) fn bands(page: &mut Page, report: &Report) {
         ("fail", bands.fail, style::BAD),
         ("unknown", bands.unknown, style::FAINT),
     ];
-    let shown = |(name, pairs, _): &(&str, u64, _)| *name != "unknown" || *pairs > 0;
-    page.put(style::PLAIN, "  ");
-    for (name, _, _) in columns.iter().filter(|column| shown(column)) {
-        page.put(style::FAINT, &format!("{name:>13}  ", name = name));
+    let shown = columns
+        .iter()
+        .filter(|(name, pairs, _)| *name != "unknown" || *pairs > 0);
+    for (name, _, _) in shown.clone() {
+        page.put(style::PLAIN, "  ");
+        page.put(style::FAINT, &format!("{name:>13}"));
     }
     page.end_line();
-    page.put(style::PLAIN, "  ");
-    for (name, pairs, color) in columns.iter().filter(|column| shown(column)) {
-        let width = name.len().max(13);
+    for (name, pairs, color) in shown {
+        let width = name.len().max(13) + 2;
         let color = if *pairs == 0 { style::FAINT } else { *color };
-        page.put(color, &format!("{:>width$}  ", count(*pairs)));
+        page.put(color, &format!("{:>width$}", count(*pairs)));
     }
     page.end_line();
 }
@@ -79,7 +80,7 @@ pub(super) fn worst(page: &mut Page, report: &Report) {
     page.heading("Largest errors");
     page.line(
         style::FAINT,
-        "  checkpoint                    position  rel. error   max abs     cosine  rests on",
+        "  checkpoint                 position  rel. error   max abs     cosine  rests on",
     );
     for pair in &report.worst {
         let color = if pair.above_limit {
@@ -90,7 +91,7 @@ pub(super) fn worst(page: &mut Page, report: &Report) {
         let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
         page.put(
             style::PLAIN,
-            &format!("  {}", page.cell(&pair.checkpoint, 28)),
+            &format!("  {}", page.cell(&pair.checkpoint, 25)),
         );
         page.put(style::PLAIN, &format!("{:>10}", place(pair)));
         page.put(color, &format!("{:>12}", number(pair.relative_rmse.0)));
@@ -149,7 +150,7 @@ pub(super) fn checkpoints(page: &mut Page, report: &Report) {
     page.heading("All checkpoints");
     page.line(
         style::FAINT,
-        "  checkpoint                        pairs  identical  above   rel. error   max abs",
+        "  checkpoint                      pairs  identical  above   rel. error   max abs",
     );
     for row in &report.checkpoints {
         let color = if row.above_limit > 0 {
@@ -159,7 +160,7 @@ pub(super) fn checkpoints(page: &mut Page, report: &Report) {
         };
         page.put(
             style::PLAIN,
-            &format!("  {}", page.cell(&row.checkpoint, 30)),
+            &format!("  {}", page.cell(&row.checkpoint, 28)),
         );
         page.put(
             style::PLAIN,

@@ -1,0 +1,115 @@
+//! What every detector is given: a record, and what is known of the trace so far.
+
+use super::finding::Finding;
+use super::text_grid::Printed;
+use super::tokens::TokenIds;
+use crate::align::{NameId, Names, Place, Stage};
+use orch_log::format::{Dtype, Record};
+
+/// A record on its way past the detectors.
+pub(super) struct Observed<'r> {
+    /// The record.
+    pub(super) record: &'r Record,
+    /// Its 1-based line.
+    pub(super) line: u64,
+    /// The number of its checkpoint's name.
+    pub(super) name: NameId,
+    /// What the name means, where it is canonical.
+    pub(super) place: Option<Place>,
+    /// True while all numbers of this team so far could be the output of `printf("%f")`: a zero may then be any
+    /// number too small to be printed.
+    pub(super) maybe_fixed: bool,
+    /// The token ids seen so far.
+    pub(super) tokens: &'r TokenIds,
+}
+
+/// What is known when all records have passed.
+pub(super) struct Ended<'t> {
+    /// All names.
+    pub(super) names: &'t Names,
+    /// Records in all.
+    pub(super) records: u64,
+    /// How the numbers were printed, by team.
+    pub(super) printed: &'t [(String, Printed)],
+}
+
+impl Ended<'_> {
+    /// Half a unit of the last decimal where some team printed a fixed number of decimals.
+    pub(super) fn fixed_half_step(&self) -> Option<f64> {
+        self.printed
+            .iter()
+            .filter_map(|(_, printed)| printed.fixed_half_step())
+            .reduce(f64::max)
+    }
+}
+
+/// Looks for one kind of damage.
+///
+/// Its memory is bounded by the number of names, of which [`Names::MAX`] are told apart, never by the records.
+pub(super) trait Detector {
+    /// Takes in the next record.
+    fn observe(&mut self, seen: &Observed<'_>);
+
+    /// What was found.
+    fn finish(&mut self, ended: &Ended<'_>) -> Vec<Finding>;
+}
+
+impl Observed<'_> {
+    /// The logged values of a tensor of floats; `None` for integers.
+    pub(super) fn floats(&self) -> Option<&[f64]> {
+        (!self.record.dtype.is_integer()).then_some(self.record.values.as_slice())
+    }
+
+    /// True for `f32`, and for quantised blocks, which are decoded to it.
+    pub(super) fn is_f32(&self) -> bool {
+        matches!(self.record.dtype, Dtype::F32)
+    }
+
+    /// True where one token's row is all there is.
+    pub(super) fn single_token(&self) -> bool {
+        self.record.n_tokens == 1
+    }
+}
+
+/// A value for each name, made when first asked for.
+#[derive(Debug)]
+pub(super) struct PerName<T> {
+    values: Vec<T>,
+}
+
+impl<T> Default for PerName<T> {
+    fn default() -> Self {
+        Self { values: Vec::new() }
+    }
+}
+
+impl<T: Default> PerName<T> {
+    /// The value of a name.
+    pub(super) fn of(&mut self, name: NameId) -> &mut T {
+        if self.values.len() <= name.index() {
+            self.values.resize_with(name.index() + 1, T::default);
+        }
+        &mut self.values[name.index()]
+    }
+
+    /// Names and values, in the order in which the names were first seen.
+    pub(super) fn iter<'n>(&'n self, names: &'n Names) -> impl Iterator<Item = (&'n str, &'n T)> {
+        names.iter().zip(&self.values)
+    }
+}
+
+/// True where a tensor holds weights from 0 to 1 that are often exactly 0 or 1: softmax rows.
+pub(super) fn is_probabilities(place: Option<Place>) -> bool {
+    matches!(place, Some(Place::Layer(_, Stage::AttnProbs)))
+}
+
+/// True where the values of a token do not depend on its position or on the tokens before it, so that a repeated token
+/// repeats them bit for bit.
+pub(super) fn ignores_position(place: Place) -> bool {
+    use Stage as S;
+    match place {
+        Place::Tokens | Place::Embedding => true,
+        Place::Layer(0, stage) => matches!(stage, S::AttnNorm | S::Q | S::K | S::V | S::QNorm | S::KNorm),
+        _ => false,
+    }
+}

@@ -1,0 +1,144 @@
+//! `S006`: one tensor's numbers under the names of others.
+//!
+//! **What.** At one position several checkpoints that have nothing to do with each other hold the same numbers, to the bit.
+//!
+//! **Why it matters.** An engine's allocator gives a few buffers to many tensors in turn. A logger that keeps pointers and
+//! reads them when the pass is over reads each buffer's last tenant under every name.
+//!
+//! **Evidence wanted.** At least three canonical checkpoints of two or more layers and of different kinds, all with the same
+//! values, statistics and sketch, at least 8 of them different. Left out is whatever may rightly be equal: neighbours in the dataflow
+//! (rotation at position 0, the context of a single token), the residual stream, which layers that add nothing hand on, and its norms.
+//! For other names eight must be equal: hooks on nested modules see one tensor many times.
+//!
+//! **What it can't tell.** A name that shares its buffer with nothing that is logged; two names that were swapped.
+
+use super::finding::{Finding, Records, Severity, counted, name_list};
+use super::observed::{Detector, Ended, Observed};
+use super::repeated::{distinct, fingerprint};
+use crate::align::{NameId, Place, Stage};
+use std::collections::{HashMap, VecDeque};
+
+const CODE: &str = "S006";
+
+const DISTINCT: usize = 8;
+/// Canonical names that it takes, and others.
+const CANONICAL: usize = 3;
+const OTHERS: usize = 8;
+
+/// Who had some numbers.
+#[derive(Debug, Default)]
+struct Holders {
+    names: Vec<(NameId, Option<Place>)>,
+    lines: Records,
+}
+
+/// The detector.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    recent: HashMap<(u64, i64, u64), Holders>,
+    order: VecDeque<(u64, i64, u64)>,
+    records: Records,
+    names: Vec<NameId>,
+    groups: u64,
+}
+
+impl Shared {
+    /// Records among which equal ones are found: one pass of a 200-layer model.
+    const WINDOW: usize = 4096;
+    /// Names kept for the report.
+    const MAX_NAMES: usize = 64;
+
+    fn judge(&mut self, holders: &Holders) {
+        let canonical: Vec<Place> = holders.names.iter().filter_map(|(_, place)| *place).collect();
+        if are_unrelated(&canonical) || holders.names.len() - canonical.len() >= OTHERS {
+            self.groups += 1;
+            self.records.extend(&holders.lines);
+            for (name, _) in &holders.names {
+                if self.names.len() < Self::MAX_NAMES && !self.names.contains(name) {
+                    self.names.push(*name);
+                }
+            }
+        }
+    }
+}
+
+impl Detector for Shared {
+    fn observe(&mut self, seen: &Observed<'_>) {
+        if seen.floats().is_none_or(|values| distinct(values) < DISTINCT) {
+            return;
+        }
+        let key = (fingerprint(seen.record), seen.record.token_idx, seen.record.seq);
+        if !self.recent.contains_key(&key) {
+            self.order.push_back(key);
+            if self.order.len() > Self::WINDOW
+                && let Some(old) = self.order.pop_front()
+                && let Some(holders) = self.recent.remove(&old)
+            {
+                self.judge(&holders);
+            }
+        }
+        let holders = self.recent.entry(key).or_default();
+        if holders.names.len() < Self::MAX_NAMES && holders.names.iter().all(|(name, _)| *name != seen.name) {
+            holders.names.push((seen.name, seen.place));
+            holders.lines.add(seen.line);
+        }
+    }
+
+    fn finish(&mut self, ended: &Ended<'_>) -> Vec<Finding> {
+        for key in std::mem::take(&mut self.order) {
+            if let Some(holders) = self.recent.remove(&key) {
+                self.judge(&holders);
+            }
+        }
+        if self.groups == 0 {
+            return Vec::new();
+        }
+        vec![Finding {
+            code: CODE,
+            severity: Severity::Error,
+            title: "the same numbers under several names".to_owned(),
+            evidence: format!(
+                "{} hold the numbers of another checkpoint at the same position, to the bit, in {}: {}",
+                counted(self.records.count, "record"),
+                counted(self.groups, "group"),
+                name_list(self.names.iter().map(|name| ended.names.name(*name))),
+            ),
+            cause: Some(
+                "buffers are reused by later tensors, and the logger read them too late: it kept pointers, or logged when \
+                 the pass was over"
+                    .to_owned(),
+            ),
+            advice: "copy inside the logging call, right after the operation; with ggml inside the eval callback".to_owned(),
+            records: std::mem::take(&mut self.records),
+        }]
+    }
+}
+
+/// True for enough places of several layers and kinds that no model makes equal.
+fn are_unrelated(places: &[Place]) -> bool {
+    use Stage as S;
+    let products: Vec<(u32, Stage)> = places
+        .iter()
+        .filter_map(|place| match place {
+            Place::Layer(layer, stage) => Some((*layer, *stage)),
+            _ => None,
+        })
+        .filter(|(_, stage)| {
+            !matches!(stage, S::AttnNorm | S::FfnNorm | S::AttnResidual | S::Output | S::AttnScores | S::AttnProbs)
+        })
+        .collect();
+    let differ = |key: fn(&(u32, Stage)) -> u32| products.windows(2).any(|pair| key(&pair[0]) != key(&pair[1]));
+    products.len() >= CANONICAL && differ(|(layer, _)| *layer) && differ(|(_, stage)| family(*stage))
+}
+
+/// Stages of one family may be equal: each is the one before, changed by an operation that can be the identity.
+fn family(stage: Stage) -> u32 {
+    use Stage as S;
+    match stage {
+        S::Q | S::QNorm | S::QRope => 0,
+        S::K | S::KNorm | S::KRope => 1,
+        S::V | S::AttnContext | S::AttnOut => 2,
+        S::FfnGate | S::FfnUp | S::FfnAct | S::FfnOut => 3,
+        _ => 4,
+    }
+}
