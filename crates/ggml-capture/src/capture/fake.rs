@@ -1,10 +1,14 @@
 //! Nodes made by hand, for tests.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use super::node::Node;
 
 /// A node with everything that [`Node`] asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Fake {
+    /// Kept by clones, as ggml's nodes are referred to and not copied.
+    id: usize,
     name: String,
     op: String,
     kind: String,
@@ -24,7 +28,9 @@ pub(crate) fn leaf(name: &str, kind: &str, ne: [usize; 4]) -> Fake {
 impl Fake {
     /// A computed node of contiguous `f32`.
     pub(crate) fn new(name: &str, op: &str, ne: [usize; 4]) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
         Self {
+            id: COUNT.fetch_add(1, Relaxed),
             name: name.to_owned(),
             op: op.to_owned(),
             kind: "f32".to_owned(),
@@ -41,12 +47,18 @@ impl Fake {
     }
 
     pub(crate) fn with_i32(mut self, elements: &[i32]) -> Self {
-        self.bytes = elements.iter().flat_map(|element| element.to_le_bytes()).collect();
+        self.bytes = elements
+            .iter()
+            .flat_map(|element| element.to_le_bytes())
+            .collect();
         self
     }
 
     pub(crate) fn with_f32(mut self, elements: &[f32]) -> Self {
-        self.bytes = elements.iter().flat_map(|element| element.to_le_bytes()).collect();
+        self.bytes = elements
+            .iter()
+            .flat_map(|element| element.to_le_bytes())
+            .collect();
         self
     }
 }
@@ -76,8 +88,11 @@ impl Node for &Fake {
     fn view_src(&self) -> Option<Self> {
         None
     }
+    fn is_computed(&self) -> bool {
+        true
+    }
     fn id(&self) -> usize {
-        std::ptr::from_ref(*self) as usize
+        self.id
     }
     fn bytes<'a>(&'a self, _scratch: &'a mut Vec<u8>) -> &'a [u8] {
         &self.bytes

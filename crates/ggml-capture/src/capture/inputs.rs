@@ -105,8 +105,7 @@ mod tests {
         let embedding = Fake::new("embd", "GET_ROWS", [64, 3, 1, 1]).from(&[&table, &ids]);
         let rotated = Fake::new("Qcur-0", "ROPE", [8, 8, 3, 1]).from(&[&embedding, &positions]);
         let remaining = leaf("", "i32", [1, 1, 1, 1]).with_i32(&[2]);
-        let last =
-            Fake::new("node_9", "GET_ROWS", [64, 1, 1, 1]).from(&[&embedding, &remaining]);
+        let last = Fake::new("node_9", "GET_ROWS", [64, 1, 1, 1]).from(&[&embedding, &remaining]);
 
         assert!(is_token_lookup(&&embedding));
         assert!(!is_token_lookup(&&last));
@@ -123,8 +122,8 @@ mod tests {
     fn chosen_experts_are_no_outputs() {
         let probabilities = Fake::new("ffn_moe_probs-0", "SOFT_MAX", [4, 3, 1, 1]);
         let chosen = Fake::new("ffn_moe_topk-0", "VIEW", [2, 3, 1, 1]);
-        let weights =
-            Fake::new("ffn_moe_weights-0", "GET_ROWS", [1, 2, 3, 1]).from(&[&probabilities, &chosen]);
+        let weights = Fake::new("ffn_moe_weights-0", "GET_ROWS", [1, 2, 3, 1])
+            .from(&[&probabilities, &chosen]);
         let mut inputs = Inputs::default();
         inputs.see(&&weights);
         assert_eq!(inputs, Inputs::default());

@@ -28,7 +28,7 @@ pub trait Node: Copy {
     /// Tells nodes of one graph apart.
     fn id(&self) -> usize;
     /// The tensor's bytes, from its first element on, over all its strides. `scratch` may hold them.
-    /// Only the computed tensor that the callback was called with has bytes.
+    /// Only the computed tensor that the callback was called with has bytes, and inputs of a node that is asked about.
     fn bytes<'a>(&'a self, scratch: &'a mut Vec<u8>) -> &'a [u8];
     /// One block row of `n` elements of this node's type, as `f32`; false when the type has no such form.
     fn decode_row(&self, row: &[u8], out: &mut [f32]) -> bool;
@@ -47,4 +47,17 @@ pub enum NodeData {
     I32(Vec<i32>),
     /// Indices.
     I64(Vec<i64>),
+}
+
+impl NodeData {
+    /// The elements of `range`.
+    pub(super) fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        match self {
+            Self::F32(data) => Self::F32(data[range].to_vec()),
+            Self::F16(data) => Self::F16(data[range].to_vec()),
+            Self::Bf16(data) => Self::Bf16(data[range].to_vec()),
+            Self::I32(data) => Self::I32(data[range].to_vec()),
+            Self::I64(data) => Self::I64(data[range].to_vec()),
+        }
+    }
 }

@@ -25,7 +25,11 @@ impl Rows {
     /// A pass over tokens at these positions, in one sequence each. `outputs` are the rows that remain in
     /// the end, `None` when all do.
     pub fn new(tokens: &[(i64, u64)], outputs: Option<&[usize]>) -> Self {
-        let remaining = outputs.map(|rows| rows.iter().filter_map(|row| tokens.get(*row).copied()).collect::<Vec<_>>());
+        let remaining = outputs.map(|rows| {
+            rows.iter()
+                .filter_map(|row| tokens.get(*row).copied())
+                .collect::<Vec<_>>()
+        });
         Self {
             all: segments(tokens),
             outputs: segments(remaining.as_deref().unwrap_or(tokens)),
@@ -34,7 +38,18 @@ impl Rows {
 
     /// The rows of a tensor that has `count`. `None` when neither all tokens nor the remaining ones are as many.
     pub fn of(&self, count: usize) -> Option<&[Segment]> {
-        [&self.all, &self.outputs].into_iter().find(|segments| len(segments) == count).map(Vec::as_slice)
+        [&self.all, &self.outputs]
+            .into_iter()
+            .find(|segments| len(segments) == count)
+            .map(Vec::as_slice)
+    }
+
+    /// `count` neighbouring positions of sequence `seq`, all of which go on to the end.
+    pub fn neighbours(first_position: i64, count: usize, seq: u64) -> Self {
+        let tokens: Vec<_> = (0..count)
+            .map(|index| (first_position + index as i64, seq))
+            .collect();
+        Self::new(&tokens, None)
     }
 
     /// Tokens of the pass.
@@ -42,9 +57,18 @@ impl Rows {
         len(&self.all)
     }
 
-    /// The first position of the pass.
+    /// The lowest position of the pass.
     pub fn first_position(&self) -> i64 {
-        self.all.first().map_or(0, |segment| segment.first_position)
+        self.all
+            .iter()
+            .map(|segment| segment.first_position)
+            .min()
+            .unwrap_or(0)
+    }
+
+    /// Positions from the lowest to the highest of the pass.
+    pub fn reach(&self) -> usize {
+        usize::try_from(self.end_position() - self.first_position()).unwrap_or(0)
     }
 
     /// One past the highest position of the pass: the length of what its tokens can attend to.
@@ -62,10 +86,16 @@ fn segments(tokens: &[(i64, u64)]) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     for (row, (position, seq)) in tokens.iter().copied().enumerate() {
         match segments.last_mut() {
-            Some(last) if last.seq == seq && last.first_position + last.rows.len() as i64 == position => {
+            Some(last)
+                if last.seq == seq && last.first_position + last.rows.len() as i64 == position =>
+            {
                 last.rows.end += 1;
             }
-            _ => segments.push(Segment { rows: row..row + 1, first_position: position, seq }),
+            _ => segments.push(Segment {
+                rows: row..row + 1,
+                first_position: position,
+                seq,
+            }),
         }
     }
     segments
@@ -76,7 +106,11 @@ mod tests {
     use super::*;
 
     fn segment(rows: Range<usize>, first_position: i64, seq: u64) -> Segment {
-        Segment { rows, first_position, seq }
+        Segment {
+            rows,
+            first_position,
+            seq,
+        }
     }
 
     #[test]
@@ -86,21 +120,33 @@ mod tests {
         assert_eq!(rows.of(4), Some(&[segment(0..4, 0, 0)][..]));
         assert_eq!(rows.of(1), Some(&[segment(0..1, 3, 0)][..]));
         assert_eq!(rows.of(2), None);
-        assert_eq!((rows.n_tokens(), rows.first_position(), rows.end_position()), (4, 0, 4));
+        assert_eq!(
+            (rows.n_tokens(), rows.first_position(), rows.end_position()),
+            (4, 0, 4)
+        );
     }
 
     #[test]
     fn two_sequences_in_one_batch() {
         let tokens = [(7, 0), (0, 1), (1, 1), (2, 1)];
         let rows = Rows::new(&tokens, Some(&[0, 3]));
-        assert_eq!(rows.of(4), Some(&[segment(0..1, 7, 0), segment(1..4, 0, 1)][..]));
-        assert_eq!(rows.of(2), Some(&[segment(0..1, 7, 0), segment(1..2, 2, 1)][..]));
+        assert_eq!(
+            rows.of(4),
+            Some(&[segment(0..1, 7, 0), segment(1..4, 0, 1)][..])
+        );
+        assert_eq!(
+            rows.of(2),
+            Some(&[segment(0..1, 7, 0), segment(1..2, 2, 1)][..])
+        );
         assert_eq!(rows.end_position(), 8);
     }
 
     #[test]
     fn a_gap_in_the_positions_begins_a_new_segment() {
         let rows = Rows::new(&[(0, 0), (1, 0), (5, 0)], None);
-        assert_eq!(rows.of(3), Some(&[segment(0..2, 0, 0), segment(2..3, 5, 0)][..]));
+        assert_eq!(
+            rows.of(3),
+            Some(&[segment(0..2, 0, 0), segment(2..3, 5, 0)][..])
+        );
     }
 }

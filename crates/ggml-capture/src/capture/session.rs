@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use orch_log::format::{Event, TOKENS};
+use orch_log::format::TOKENS;
 use orch_log::{Logged, Recorder};
 
 use super::graph::Graph;
+use super::held::Held;
 use super::layout::{self, Layout};
 use super::naming::{self, Heads};
 use super::node::{Node, NodeData};
 use super::order;
+use super::rows::Rows;
 
 /// What to capture.
 #[derive(Clone, Debug, Default)]
@@ -20,17 +22,15 @@ pub struct SessionOptions {
     pub all: bool,
 }
 
-/// One forward pass, as its caller knows it.
+/// What a forward pass is fed with.
 #[derive(Clone, Debug, Default)]
 pub struct Pass {
     /// 0 = prefill.
     pub step: u64,
-    /// Ids of the tokens that are fed.
+    /// Ids of the tokens that are fed; none where the pass starts from vectors.
     pub tokens: Vec<i32>,
-    /// Absolute 0-based position of the first of them; the others follow.
-    pub first_position: i64,
-    /// Sequence in a batch.
-    pub seq: u64,
+    /// Where they belong.
+    pub rows: Rows,
 }
 
 /// What became of the nodes so far.
@@ -48,18 +48,6 @@ pub struct Tally {
     pub hidden_by_fusion: BTreeSet<String>,
 }
 
-/// A tensor that was copied and waits for its place in the order.
-struct Pending {
-    rank: (usize, usize),
-    name: String,
-    point: &'static str,
-    occurrence: u64,
-    op: String,
-    src: Vec<String>,
-    shape: Vec<usize>,
-    data: NodeData,
-}
-
 /// Captures forward passes into a trace.
 ///
 /// ggml computes a block's nodes in an order of its own (the rotation of Q before the projection to K),
@@ -67,9 +55,10 @@ struct Pending {
 pub struct Session<'r> {
     recorder: &'r Recorder,
     options: SessionOptions,
-    pass: Pass,
+    /// `None` until it is known what the pass is fed with.
+    pass: Option<Pass>,
     graph: Graph,
-    pending: Vec<Pending>,
+    pending: Vec<Held>,
     /// Rank of the last node that had one: where nodes without a canonical name belong.
     last_rank: (usize, usize),
     occurrences: HashMap<String, u64>,
@@ -83,7 +72,7 @@ impl<'r> Session<'r> {
         Self {
             recorder,
             options,
-            pass: Pass::default(),
+            pass: None,
             graph: Graph::default(),
             pending: Vec::new(),
             last_rank: (0, 0),
@@ -95,21 +84,48 @@ impl<'r> Session<'r> {
 
     /// A forward pass begins; writes its `tokens` record.
     pub fn begin(&mut self, pass: Pass) {
+        self.begin_open();
+        self.place(pass);
+    }
+
+    /// A forward pass begins of which it is not known yet what it is fed with: nothing is written before
+    /// [`place`](Self::place) says so.
+    pub fn begin_open(&mut self) {
         self.graph.clear();
+        self.pending.clear();
         self.occurrences.clear();
         self.last_rank = (0, 0);
-        self.pass = pass;
-        let record = Pending {
-            rank: (0, 0),
-            name: TOKENS.to_owned(),
-            point: TOKENS,
-            occurrence: 0,
-            op: String::new(),
-            src: Vec::new(),
-            shape: vec![self.pass.tokens.len()],
-            data: NodeData::I32(self.pass.tokens.clone()),
-        };
-        self.write(&record);
+        self.pass = None;
+    }
+
+    /// Says what the pass is fed with; writes its `tokens` record.
+    pub fn place(&mut self, pass: Pass) {
+        if !pass.tokens.is_empty() {
+            self.pending.push(Held {
+                rank: (0, 0),
+                name: TOKENS.to_owned(),
+                point: TOKENS,
+                occurrence: 0,
+                op: String::new(),
+                src: Vec::new(),
+                shape: vec![pass.tokens.len()],
+                data: NodeData::I32(pass.tokens.clone()),
+            });
+        }
+        self.pass = Some(pass);
+        if self.last_rank == (0, 0) {
+            self.flush();
+        }
+    }
+
+    /// Goes on in another trace. Between passes, or before the running one is placed.
+    pub fn continue_in(&mut self, recorder: &'r Recorder) {
+        self.recorder = recorder;
+    }
+
+    /// The shape of the model's attention, where it was not known before.
+    pub fn set_heads(&mut self, heads: Heads) {
+        self.options.heads = heads;
     }
 
     /// The pass is over: what still waits is written.
@@ -174,8 +190,13 @@ impl<'r> Session<'r> {
     }
 
     fn passes(&self, name: &str) -> bool {
-        self.recorder
-            .wants(name, self.pass.first_position, self.pass.tokens.len())
+        match &self.pass {
+            Some(pass) => self
+                .recorder
+                .wants(name, pass.rows.first_position(), pass.rows.reach()),
+            // Any position may turn out to be its own.
+            None => self.recorder.wants(name, 0, usize::MAX),
+        }
     }
 
     fn hold<N: Node>(
@@ -189,7 +210,11 @@ impl<'r> Session<'r> {
     ) {
         let src = self.graph.sources(node, &name);
         self.graph.insert(node, &name);
-        let kv = usize::try_from(self.pass.first_position).unwrap_or(0) + self.pass.tokens.len();
+        let end = self
+            .pass
+            .as_ref()
+            .map_or(0, |pass| pass.rows.end_position());
+        let kv = usize::try_from(end).unwrap_or(0);
         let dims = layout.dims(node, kv);
         let Some((dims, data)) = dims.and_then(|dims| {
             layout::gather(node, &dims, &mut self.scratch).map(|data| (dims, data))
@@ -200,7 +225,7 @@ impl<'r> Session<'r> {
             return;
         };
         let shape = dims.iter().map(|(count, _)| *count).collect();
-        let record = Pending {
+        let record = Held {
             rank,
             name,
             point,
@@ -227,7 +252,7 @@ impl<'r> Session<'r> {
             .pending
             .iter_mut()
             .find(|held| held.point == "attn_scores" && held.rank.0 == block);
-        if let Some(Pending {
+        if let Some(Held {
             data: NodeData::F32(scores),
             ..
         }) = held
@@ -236,42 +261,30 @@ impl<'r> Session<'r> {
         }
     }
 
+    /// Writes what waits, as far as it is known where it belongs.
     fn flush(&mut self) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.sort_by_key(|record| record.rank);
-        for record in &pending {
-            self.write(record);
-        }
-        pending.clear();
-        self.pending = pending;
-    }
-
-    fn write(&mut self, record: &Pending) {
-        let src: Vec<&str> = record.src.iter().map(String::as_str).collect();
-        let mut event = Event::new(&record.name, self.pass.first_position)
-            .n_tokens(self.pass.tokens.len())
-            .step(self.pass.step)
-            .seq(self.pass.seq)
-            .occurrence(record.occurrence)
-            .shape(&record.shape)
-            .src(&src);
-        if !record.op.is_empty() {
-            event = event.op(&record.op);
-        }
-        let logged = match &record.data {
-            NodeData::F32(data) => self.recorder.log(&event, data.as_slice()),
-            NodeData::F16(data) => self.recorder.log(&event, data.as_slice()),
-            NodeData::Bf16(data) => self.recorder.log(&event, data.as_slice()),
-            NodeData::I32(data) => self.recorder.log(&event, data.as_slice()),
-            NodeData::I64(data) => self.recorder.log(&event, data.as_slice()),
+        let Some(pass) = &self.pass else {
+            return;
         };
-        match logged {
-            Logged::Written => self.tally.records += 1,
-            Logged::Filtered => return,
-            _ => self.tally.dropped += 1,
-        }
-        if !record.point.is_empty() {
-            self.tally.checkpoints.insert(record.name.clone());
+        self.pending.sort_by_key(|record| record.rank);
+        for record in self.pending.drain(..) {
+            let mut logged = false;
+            record.write(
+                self.recorder,
+                pass.step,
+                &pass.rows,
+                |outcome| match outcome {
+                    Logged::Filtered => {}
+                    Logged::Written | Logged::Buffered => {
+                        self.tally.records += 1;
+                        logged = true;
+                    }
+                    Logged::Dropped => self.tally.dropped += 1,
+                },
+            );
+            if logged && !record.point.is_empty() {
+                self.tally.checkpoints.insert(record.name);
+            }
         }
     }
 }
@@ -282,4 +295,122 @@ fn has_numbers(op: &str) -> bool {
         op,
         "" | "NONE" | "VIEW" | "RESHAPE" | "PERMUTE" | "TRANSPOSE" | "SET_ROWS"
     )
+}
+
+#[cfg(all(test, feature = "linked"))]
+mod tests {
+    use super::*;
+    use crate::capture::fake::{Fake, leaf};
+    use orch_log::Settings;
+    use orch_log::format::{Record, parse_line};
+
+    fn records(recorder: &Recorder) -> Vec<Record> {
+        let text = std::fs::read(recorder.path()).expect("the trace is there");
+        let lines = text
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
+        lines
+            .map(|line| parse_line(line).expect("a valid record").record)
+            .collect()
+    }
+
+    /// The embedding of three tokens, and the logits of the last of them.
+    fn nodes() -> [Fake; 2] {
+        let table = leaf("token_embd.weight", "f32", [2, 10, 1, 1]);
+        let ids = leaf("", "i32", [3, 1, 1, 1]);
+        let embedding = Fake::new("embd", "GET_ROWS", [2, 3, 1, 1])
+            .from(&[&table, &ids])
+            .with_f32(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let logits = Fake::new("result_output", "MUL_MAT", [4, 1, 1, 1])
+            .from(&[&leaf("output.weight", "f32", [2, 4, 1, 1]), &embedding])
+            .with_f32(&[7.0, 8.0, 9.0, 10.0]);
+        [embedding, logits]
+    }
+
+    #[test]
+    fn nothing_is_written_before_it_is_known_where_it_belongs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [first, second] = ["first", "second"].map(|name| {
+            Recorder::create(Settings::new(folder.path().join(name), "t")).expect("writable")
+        });
+        let mut session = Session::new(&first, SessionOptions::default());
+        let [embedding, logits] = nodes();
+        session.begin_open();
+        assert!(session.wants(&&embedding));
+        session.take(&&embedding);
+        session.take(&&logits);
+        assert!(records(&first).is_empty());
+        session.continue_in(&second);
+        let tokens = [(40, 0), (41, 0), (42, 0)];
+        session.place(Pass {
+            step: 7,
+            tokens: vec![5, 6, 7],
+            rows: Rows::new(&tokens, Some(&[2])),
+        });
+        session.end();
+        assert!(records(&first).is_empty());
+        let found: Vec<_> = records(&second)
+            .into_iter()
+            .map(|record| {
+                (
+                    record.checkpoint,
+                    record.token_idx,
+                    record.n_tokens,
+                    record.values,
+                )
+            })
+            .collect();
+        let expected: [(&str, i64, usize, &[f64]); 3] = [
+            ("tokens", 40, 3, &[5.0, 6.0, 7.0]),
+            ("embedding", 40, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+            ("logits", 42, 1, &[7.0, 8.0, 9.0, 10.0]),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(name, at, n, values)| (name.to_owned(), at, n, values.to_vec()))
+        );
+        assert_eq!(session.tally().records, 3);
+    }
+
+    #[test]
+    fn a_batch_of_two_sequences_becomes_a_record_for_each() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let recorder =
+            Recorder::create(Settings::new(folder.path().join("t.jsonl"), "t")).expect("writable");
+        let mut session = Session::new(&recorder, SessionOptions::default());
+        let [embedding, logits] = nodes();
+        session.begin(Pass {
+            step: 0,
+            tokens: vec![5, 6, 7],
+            rows: Rows::new(&[(9, 0), (0, 1), (1, 1)], Some(&[2])),
+        });
+        session.take(&&embedding);
+        session.take(&&logits);
+        session.end();
+        let found: Vec<_> = records(&recorder)
+            .into_iter()
+            .map(|record| {
+                (
+                    record.checkpoint,
+                    record.seq,
+                    record.token_idx,
+                    record.shape,
+                    record.values,
+                )
+            })
+            .collect();
+        let expected: [(&str, u64, i64, &[usize], &[f64]); 5] = [
+            ("tokens", 0, 9, &[1], &[5.0]),
+            ("tokens", 1, 0, &[2], &[6.0, 7.0]),
+            ("embedding", 0, 9, &[1, 2], &[1.0, 2.0]),
+            ("embedding", 1, 0, &[2, 2], &[3.0, 4.0, 5.0, 6.0]),
+            ("logits", 1, 1, &[1, 4], &[7.0, 8.0, 9.0, 10.0]),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(name, seq, at, shape, values)| {
+                (name.to_owned(), seq, at, shape.to_vec(), values.to_vec())
+            })
+        );
+    }
 }
