@@ -54,11 +54,27 @@ impl Graph {
 
 /// The checkpoint that a tensor of the KV cache holds: `cache_k_l3`, or a view of it.
 fn cached(tensor: &str) -> Option<String> {
-    let (which, rest) = tensor.strip_prefix("cache_")?.split_once("_l")?;
-    let layer = rest.split(' ').next()?.parse::<usize>().ok()?;
-    match which {
-        "k" => Some(format!("layer_{layer}_k_rope")),
-        "v" => Some(format!("layer_{layer}_v")),
+    match cache_tensor(tensor)? {
+        ("k", layer) => Some(format!("layer_{layer}_k_rope")),
+        ("v", layer) => Some(format!("layer_{layer}_v")),
         _ => None,
     }
+}
+
+/// The block whose cache `node` is a view of, however many views lie between.
+pub(super) fn cache_layer<N: Node>(node: N) -> Option<usize> {
+    let mut node = node;
+    for _ in 0..MAX_DEPTH {
+        if let Some((_, layer)) = cache_tensor(&node.name()) {
+            return Some(layer);
+        }
+        node = node.src(0).or_else(|| node.view_src())?;
+    }
+    None
+}
+
+/// `cache_{k or v}_l{layer}`, perhaps with ` (view)` behind.
+fn cache_tensor(name: &str) -> Option<(&str, usize)> {
+    let (which, rest) = name.strip_prefix("cache_")?.split_once("_l")?;
+    Some((which, rest.split(' ').next()?.parse().ok()?))
 }

@@ -5,6 +5,7 @@
 //! A later node of the same place replaces an earlier one, which is how a projection comes with its
 //! bias and a norm with its weight.
 
+use super::graph;
 use super::layout::Layout;
 use super::node::Node;
 
@@ -79,12 +80,6 @@ const BY_NAME: &[(&str, &str, &str, Kind)] = &[
         "attn_context",
         Kind::Heads(Split::Context),
     ),
-    (
-        "__fattn__",
-        "FLASH_ATTN_EXT",
-        "attn_context",
-        Kind::Heads(Split::Context),
-    ),
     ("ffn_inp", "ADD", "attn_residual", Kind::Rows),
     ("ffn_swiglu", "SWIGLU", "ffn_act", Kind::Rows),
     ("l_out", "ADD", "output", Kind::Rows),
@@ -121,6 +116,14 @@ pub fn place<N: Node>(node: &N, heads: Heads) -> Option<Place> {
             layer: None,
             point: "embedding",
             layout: Layout::Rows,
+        });
+    }
+    if op == "FLASH_ATTN_EXT" {
+        let layer = Some(graph::cache_layer(node.src(1)?)?);
+        return Some(Place {
+            layer,
+            point: "attn_context",
+            layout: Split::Context.layout(heads),
         });
     }
     let name = node.name();

@@ -1,0 +1,94 @@
+//! What a run is asked for, and what it answers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use orch_log::Settings;
+use orch_log::forced::Forced;
+
+use crate::capture::Tally;
+use crate::llama::{FlashAttention, KvType};
+
+/// What to run and what to keep of it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A GGUF file.
+    pub model: PathBuf,
+    /// Text to continue; not needed with a forced trace, which has its own.
+    pub prompt: Option<String>,
+    /// Tokens to pick; by default 16, or what the forced tokens ask for.
+    pub n_predict: Option<usize>,
+    /// Where and how to log: path, team, detail, filter, …
+    pub log: Settings,
+    /// Also log nodes without a canonical name.
+    pub all: bool,
+    /// Storage type of the KV cache.
+    pub kv_type: KvType,
+    /// Fused attention.
+    pub flash_attn: FlashAttention,
+    /// Threads that compute.
+    pub threads: usize,
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// For temperatures above 0.
+    pub seed: u64,
+    /// Tokens to feed whatever the model picks.
+    pub forced: Option<Forced>,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Reading the file for its SHA-256.
+    Hashing {
+        /// Fraction, 0 to 1.
+        fraction: f32,
+    },
+    /// Loading the weights.
+    Loading {
+        /// Fraction, 0 to 1.
+        fraction: f32,
+    },
+    /// A forward pass is over.
+    Decoded {
+        /// Tokens fed so far.
+        done: usize,
+        /// Tokens to feed in all.
+        total: usize,
+    },
+}
+
+/// Where the time went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// SHA-256 of the model file.
+    pub hash: Duration,
+    /// Loading the model.
+    pub load: Duration,
+    /// The prompt's pass, capture included.
+    pub prefill: Duration,
+    /// All later passes, capture included.
+    pub decode: Duration,
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Ids of the prompt.
+    pub prompt_tokens: Vec<i32>,
+    /// The prompt as text.
+    pub prompt: String,
+    /// Ids that followed the prompt: forced or picked, and the last pass's pick.
+    pub continuation: Vec<i32>,
+    /// The continuation as text.
+    pub text: String,
+    /// What each pass would have picked by itself.
+    pub picks: Vec<i32>,
+    /// Forward passes.
+    pub passes: usize,
+    /// What was captured.
+    pub tally: Tally,
+    /// Where the time went.
+    pub timings: Timings,
+}

@@ -1,0 +1,66 @@
+//! Which tokens are fed.
+
+use std::collections::VecDeque;
+
+use orch_log::forced::Forced;
+
+use super::Config;
+use crate::Error;
+use crate::llama::Model;
+
+/// Tokens picked when nothing else is said.
+const DEFAULT_PICKS: usize = 16;
+
+/// What is fed.
+pub(super) struct Plan {
+    /// Ids of the prompt, at least one.
+    pub(super) prompt: Vec<i32>,
+    /// What is fed after it, whatever is picked.
+    pub(super) forced: VecDeque<i32>,
+    /// Tokens to pick in all.
+    pub(super) picks: usize,
+}
+
+impl Plan {
+    pub(super) fn new(model: &Model, config: &Config) -> Result<Self, Error> {
+        let ids = |tokens: &[u32]| {
+            tokens
+                .iter()
+                .map(|id| i32::try_from(*id).unwrap_or(i32::MAX))
+                .collect()
+        };
+        let (prompt, forced): (Vec<i32>, VecDeque<i32>) = match (&config.forced, &config.prompt) {
+            (Some(trace @ Forced::Trace { prompt, .. }), _) => {
+                let tokens = trace.tokens();
+                let (prompt, rest) = tokens.split_at(*prompt);
+                (ids(prompt), Vec::from_iter(ids(rest)).into())
+            }
+            (Some(Forced::List(list)), Some(prompt)) => {
+                let list: Vec<i32> = ids(list);
+                (model.tokenize(prompt)?, list.into())
+            }
+            (None, Some(prompt)) => (model.tokenize(prompt)?, VecDeque::new()),
+            (Some(Forced::List(_)), None) => {
+                return Err(Error::Argument(
+                    "a list of forced tokens continues a prompt: give one, or force a trace, which has its own".to_owned(),
+                ));
+            }
+            (None, None) => return Err(Error::Argument("there is no prompt".to_owned())),
+        };
+        if prompt.is_empty() {
+            return Err(Error::Argument(
+                "the prompt has no tokens; give at least one".to_owned(),
+            ));
+        }
+        let default = if config.forced.is_some() {
+            forced.len() + 1
+        } else {
+            DEFAULT_PICKS
+        };
+        Ok(Self {
+            prompt,
+            forced,
+            picks: config.n_predict.unwrap_or(default).max(1),
+        })
+    }
+}
