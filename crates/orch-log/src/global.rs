@@ -33,6 +33,12 @@ pub fn global() -> Option<&'static Recorder> {
     Some(unsafe { &*current })
 }
 
+/// The recorder of this process, if one was already opened.
+pub(crate) fn started() -> Option<&'static Recorder> {
+    let current = GLOBAL.load(Ordering::Relaxed);
+    if current.is_null() { None } else { global() }
+}
+
 /// Opens the trace. Threads that come here together each open it, and all but the first drop theirs:
 /// nobody waits, so a fork in the middle of this cannot leave a lock behind.
 #[cold]
@@ -82,9 +88,5 @@ fn complain(complaints: &[String]) {
 ///
 /// The operating system could not write it.
 pub fn flush_logs() -> io::Result<()> {
-    let current = GLOBAL.load(Ordering::Acquire);
-    if current.is_null() || current == OFF {
-        return Ok(());
-    }
-    global().map_or(Ok(()), Recorder::flush)
+    started().map_or(Ok(()), Recorder::flush)
 }

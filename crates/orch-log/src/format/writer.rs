@@ -1,9 +1,9 @@
 //! One record as one line of JSON, fields in the order of the contract.
 
+use super::Dtype;
 use super::event::{Event, Shape};
 use super::number::{push, push_f64, push_i64, push_u64};
 use super::text::{push_escaped, push_string};
-use super::{Dtype, PayloadRef};
 use crate::summary::{Sketch, Stats};
 use crate::tensor::{Element, Number, TensorView};
 
@@ -12,8 +12,17 @@ use crate::tensor::{Element, Number, TensorView};
 pub(crate) struct Extras<'a> {
     pub(crate) stats: Option<&'a Stats>,
     pub(crate) sketch: Option<&'a Sketch>,
-    pub(crate) payload: Option<&'a PayloadRef>,
+    pub(crate) payload: Option<Place<'a>>,
     pub(crate) ts_ns: Option<u64>,
+}
+
+/// A byte range of a payload file: a borrowed [`PayloadRef`](super::PayloadRef).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) offset: u64,
+    pub(crate) nbytes: u64,
+    pub(crate) dtype: Dtype,
 }
 
 /// Appends a record and its line end. `team` is already escaped. `count` values are written.
@@ -206,9 +215,9 @@ fn push_sketch(out: &mut Vec<u8>, sketch: &Sketch) {
     out.extend_from_slice(b"]}");
 }
 
-fn push_payload(out: &mut Vec<u8>, payload: &PayloadRef) {
+fn push_payload(out: &mut Vec<u8>, payload: Place<'_>) {
     out.extend_from_slice(b",\"payload\":{\"file\":");
-    push_string(out, &payload.file);
+    push_string(out, payload.file);
     out.extend_from_slice(b",\"offset\":");
     push_u64(out, payload.offset);
     out.extend_from_slice(b",\"nbytes\":");

@@ -1,10 +1,13 @@
 //! Writing a trace.
 
+mod buffer;
+mod fork;
 mod payload;
 mod run;
 mod scratch;
 mod sink;
 mod status;
+mod thread;
 
 pub use status::{Logged, Status};
 
@@ -16,6 +19,7 @@ use crate::format::{Event, Run};
 use crate::settings::{Detail, Settings, Values};
 use crate::summary::summarize;
 use crate::tensor::{Element, TensorView};
+use buffer::Buffers;
 use payload::Payloads;
 use sink::Sink;
 
@@ -42,6 +46,7 @@ pub struct Recorder {
     settings: Settings,
     sink: Sink,
     payloads: Payloads,
+    buffers: Option<Buffers>,
 }
 
 impl Recorder {
@@ -68,6 +73,7 @@ impl Recorder {
         let recorder = Self {
             sink,
             payloads: Payloads::new(&settings.path),
+            buffers: settings.buffer.map(Buffers::new),
             settings,
         };
         run::write_at_start(&recorder.settings, truncate);
@@ -129,7 +135,7 @@ impl Recorder {
         let extras = Extras {
             stats,
             sketch,
-            payload: payload.as_ref(),
+            payload,
             ts_ns,
         };
         scratch::with_line(|line| {
@@ -141,12 +147,30 @@ impl Recorder {
                 values.of(view.len()),
                 &extras,
             );
-            if self.sink.write(line, 1) {
+            self.hand_over(line)
+        })
+    }
+
+    fn hand_over(&self, line: &[u8]) -> Logged {
+        if let Some(buffers) = &self.buffers {
+            if !self.sink.admit(line) {
+                return Logged::Dropped;
+            }
+            if buffers.append(line, &self.sink) {
+                self.sink.count_held_back();
+                return Logged::Buffered;
+            }
+            return if self.sink.write_admitted(line, 1) {
                 Logged::Written
             } else {
                 Logged::Dropped
-            }
-        })
+            };
+        }
+        if self.sink.write(line) {
+            Logged::Written
+        } else {
+            Logged::Dropped
+        }
     }
 
     /// Writes `NAME.run.json` beside the trace: what the engine knows about this run.
@@ -164,6 +188,7 @@ impl Recorder {
     ///
     /// The operating system could not write it.
     pub fn flush(&self) -> io::Result<()> {
+        self.write_held_back();
         self.sink.tell();
         self.payloads.sync()?;
         self.sink.sync()
@@ -175,8 +200,24 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    fn write_held_back(&self) {
+        if let Some(buffers) = &self.buffers {
+            buffers.flush_all(&self.sink);
+        }
+    }
+
+    /// Writes out what one thread holds back.
+    fn flush_thread(&self, index: usize) {
+        if let Some(buffers) = &self.buffers {
+            buffers.flush_thread(index, &self.sink);
+        }
+    }
+}
+
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.write_held_back();
         self.sink.tell();
     }
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use super::fork::process_id;
 use super::run::beside;
 use super::sink::Sink;
-use crate::format::PayloadRef;
+use crate::format::writer::Place;
 use crate::tensor::{Element, TensorView};
 
 /// Payloads start at multiples of this, so that a mapped file can be read as any element type, and by
@@ -48,7 +49,7 @@ impl Payloads {
         &self,
         view: &TensorView<'_, T>,
         sink: &Sink,
-    ) -> Option<PayloadRef> {
+    ) -> Option<Place<'_>> {
         let nbytes = (view.len() as u64).saturating_mul(size_of::<T>() as u64);
         if !sink.reserve(nbytes) {
             sink.lose_payload(None);
@@ -64,8 +65,8 @@ impl Payloads {
                 at += bytes.len() as u64;
                 Ok(())
             })?;
-            Ok(PayloadRef {
-                file: payload.name.clone(),
+            Ok(Place {
+                file: &payload.name,
                 offset,
                 nbytes,
                 dtype: T::DTYPE,
@@ -95,7 +96,7 @@ impl Payloads {
     }
 
     fn file(&self) -> io::Result<&PayloadFile> {
-        let pid = std::process::id();
+        let pid = process_id();
         match self.get() {
             Some(payload) if payload.pid == pid => Ok(payload),
             _ => self.open(pid),

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 
@@ -27,6 +28,34 @@ pub(super) struct Sink {
     torn: AtomicBool,
     first_error: AtomicI32,
     last_error: AtomicI32,
+}
+
+/// Why lines could not be written, and how many.
+struct Failure {
+    code: i32,
+    lines: u64,
+}
+
+impl Failure {
+    fn new(code: i32, rest: &[u8]) -> Self {
+        Self {
+            code,
+            lines: rest.iter().filter(|byte| **byte == b'\n').count() as u64,
+        }
+    }
+}
+
+/// Of `lines`, of which only `count` bytes were written: the bytes that are done with, and whether the file
+/// now ends inside a line. A line that lacks only its line end is whole.
+fn whole_lines(lines: &[u8], count: usize) -> (usize, bool) {
+    if lines.get(count) == Some(&b'\n') && count > 0 && lines[count - 1] != b'\n' {
+        return (count + 1, true);
+    }
+    let whole = lines[..count]
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |end| end + 1);
+    (whole, count > whole)
 }
 
 /// Stands for "the byte limit was reached" where error numbers are kept.
@@ -62,23 +91,48 @@ impl Sink {
         })
     }
 
-    /// Writes `records` whole lines. True when they are in the file.
-    pub(super) fn write(&self, lines: &[u8], records: u64) -> bool {
-        if !self.reserve(lines.len() as u64) {
-            self.lose(records, LIMIT);
-            return false;
+    /// Writes one line. True when it is in the file.
+    pub(super) fn write(&self, line: &[u8]) -> bool {
+        self.admit(line) && self.write_admitted(line, 1)
+    }
+
+    /// Asks the byte limit for a line; a refused one is counted as lost.
+    pub(super) fn admit(&self, line: &[u8]) -> bool {
+        let admitted = self.reserve(line.len() as u64);
+        if !admitted {
+            self.lose(1, LIMIT);
         }
-        match self.write_whole(lines) {
+        admitted
+    }
+
+    /// Writes whole lines that were admitted before, and already counted as written when they were held back.
+    pub(super) fn write_held_back(&self, lines: &[u8], records: u64) {
+        self.written.fetch_sub(records, Relaxed);
+        self.write_admitted(lines, records);
+    }
+
+    /// Counts a line that is held back.
+    pub(super) fn count_held_back(&self) {
+        self.written.fetch_add(1, Relaxed);
+    }
+
+    /// Writes whole lines. True when all are in the file.
+    pub(super) fn write_admitted(&self, lines: &[u8], records: u64) -> bool {
+        let outcome = self.write_whole(lines);
+        let lost = outcome
+            .as_ref()
+            .err()
+            .map_or(0, |failure| records.min(failure.lines));
+        self.written.fetch_add(records - lost, Relaxed);
+        match outcome {
             Ok(()) => {
-                self.written.fetch_add(records, Relaxed);
-                self.bytes.fetch_add(lines.len() as u64, Relaxed);
                 if self.untold.load(Relaxed) != 0 {
                     self.tell();
                 }
                 true
             }
-            Err(error) => {
-                self.lose(records, error.raw_os_error().unwrap_or(libc::EIO));
+            Err(failure) => {
+                self.lose(lost, failure.code);
                 false
             }
         }
@@ -93,39 +147,42 @@ impl Sink {
     /// Appends `lines` in one system call.
     ///
     /// A short write (full disk, file size limit) leaves half a line in the file. Writing the rest later
-    /// would not mend it: another thread's record may lie between. So the half line is ended and the
-    /// record written again, whole, in one call; if that fails too, whoever writes next ends the line.
-    fn write_whole(&self, lines: &[u8]) -> io::Result<()> {
-        let mut attempts = 0;
-        loop {
+    /// would not mend it: another thread's record may lie between. So the half line is ended, and the record
+    /// written again, whole, once; if that fails too, whoever writes next ends the line.
+    fn write_whole(&self, lines: &[u8]) -> Result<(), Failure> {
+        let mut rest = lines;
+        let mut short_writes = 0;
+        while !rest.is_empty() {
             let torn = self.torn.load(Relaxed);
             let outcome = if torn {
-                (&self.file).write_vectored(&[IoSlice::new(b"\n"), IoSlice::new(lines)])
+                (&self.file).write_vectored(&[IoSlice::new(b"\n"), IoSlice::new(rest)])
             } else {
-                (&self.file).write(lines)
+                (&self.file).write(rest)
             };
-            let length = lines.len() + usize::from(torn);
-            match outcome {
-                Ok(count) if count == length => {
-                    if torn {
-                        self.torn.store(false, Relaxed);
-                    }
-                    return Ok(());
+            let count = match outcome {
+                Ok(0) => return Err(Failure::new(libc::ENOSPC, rest)),
+                Ok(count) => count - usize::from(torn),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    return Err(Failure::new(
+                        error.raw_os_error().unwrap_or(libc::EIO),
+                        rest,
+                    ));
                 }
-                Ok(count) => {
-                    // A lone line end is no half line.
-                    if count > usize::from(torn) {
-                        self.torn.store(true, Relaxed);
-                    }
-                    attempts += 1;
-                    if attempts == 2 {
-                        return Err(io::Error::from_raw_os_error(libc::ENOSPC));
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            };
+            self.bytes
+                .fetch_add((count + usize::from(torn)) as u64, Relaxed);
+            let (whole, torn_now) = whole_lines(rest, count);
+            if torn != torn_now {
+                self.torn.store(torn_now, Relaxed);
+            }
+            rest = &rest[whole..];
+            short_writes += 1;
+            if short_writes == 2 && !rest.is_empty() {
+                return Err(Failure::new(libc::ENOSPC, rest));
             }
         }
+        Ok(())
     }
 
     /// Counts lost records, and tells of the first of a run of losses at once: a short record may
@@ -182,12 +239,29 @@ impl Sink {
         &self.team
     }
 
+    /// Waits until the trace is on the disk. Pipes and terminals have none.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        match self.file.sync_data() {
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EINVAL | libc::ENOTSUP | libc::EROFS)
+                ) =>
+            {
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether somebody deleted the trace: then records still go to the file, but nobody can open it.
+    fn deleted(&self) -> bool {
+        self.file.metadata().is_ok_and(|data| data.nlink() == 0)
     }
 
     pub(super) fn status(&self) -> Status {
         Status {
+            deleted: self.deleted(),
             written: self.written.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             payloads_dropped: self.payloads_dropped.load(Relaxed),

@@ -28,6 +28,8 @@ pub struct Status {
     pub payloads_dropped: u64,
     /// Bytes of records and payloads handed to the operating system.
     pub bytes: u64,
+    /// Whether the trace's file was deleted or replaced by a rename: records go where nobody can read them.
+    pub deleted: bool,
     /// The first reason for a loss.
     pub first_error: Option<io::Error>,
     /// The last reason for a loss.
@@ -37,6 +39,6 @@ pub struct Status {
 impl Status {
     /// True when nothing was lost.
     pub fn is_complete(&self) -> bool {
-        self.dropped == 0 && self.payloads_dropped == 0
+        self.dropped == 0 && self.payloads_dropped == 0 && !self.deleted
     }
 }
