@@ -1,6 +1,8 @@
 //! Every captured tensor follows, in f64, from the captured inputs of its operation and the weights in the
 //! file: so each has the right name, the right layout and the right rows.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 mod common;
 
 use std::collections::HashMap;

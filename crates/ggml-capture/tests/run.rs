@@ -1,6 +1,8 @@
 //! A run as a whole: it does not perturb what it watches, follows forced tokens, agrees with itself, and says
 //! what is wrong with its input.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::path::Path;

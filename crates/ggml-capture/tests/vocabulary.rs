@@ -1,5 +1,7 @@
 //! Every canonical checkpoint of every block is captured exactly once a pass, in order, with its shape.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use common::{capture, config, read, smollm2, tiny_model};

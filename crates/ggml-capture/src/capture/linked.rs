@@ -115,7 +115,7 @@ impl Node for LinkedNode {
                 return false;
             };
             if block == 0
-                || out.len() % block != 0
+                || !out.len().is_multiple_of(block)
                 || row.len() < out.len() / block * traits.type_size
             {
                 return false;

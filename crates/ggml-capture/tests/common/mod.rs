@@ -1,6 +1,7 @@
 //! What the tests share: models, captures, and traces read back whole.
 
 #![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
