@@ -13,6 +13,8 @@ pub struct Inputs {
     pub tokens: Option<Vec<i32>>,
     /// Absolute 0-based positions of the tokens.
     pub positions: Option<Vec<i64>>,
+    /// Cells of the KV cache that the tokens go to; `None` before the first of them is written.
+    pub cells: Option<Vec<i64>>,
     /// Rows whose logits were asked for; `None` as long as all rows go on.
     pub outputs: Option<Vec<usize>>,
 }
@@ -31,6 +33,13 @@ impl Inputs {
                     positions.truncate(n_tokens);
                     positions
                 });
+            }
+            "SET_ROWS" if self.cells.is_none() => {
+                // Values stored transposed have a cell for each of their elements.
+                let cells = node.src(1).and_then(|input| integers(&input));
+                let n_tokens = self.tokens.as_ref().map(Vec::len);
+                self.cells =
+                    cells.filter(|cells| n_tokens.is_none_or(|count| cells.len() == count));
             }
             _ => {}
         }
@@ -110,9 +119,16 @@ mod tests {
         assert!(is_token_lookup(&&embedding));
         assert!(!is_token_lookup(&&last));
         let mut inputs = Inputs::default();
-        for node in [&embedding, &rotated, &last] {
+        let elements = leaf("", "i64", [192, 1, 1, 1]);
+        let transposed = Fake::new("cache_v_l0 (view)", "SET_ROWS", [1, 64, 1, 1])
+            .from(&[&embedding, &elements]);
+        let cells = leaf("", "i32", [3, 1, 1, 1]).with_i32(&[20, 21, 22]);
+        let stored =
+            Fake::new("cache_k_l0 (view)", "SET_ROWS", [64, 256, 1, 1]).from(&[&rotated, &cells]);
+        for node in [&embedding, &rotated, &transposed, &stored, &last] {
             inputs.see(&node);
         }
+        assert_eq!(inputs.cells, Some(vec![20, 21, 22]));
         assert_eq!(inputs.tokens, Some(vec![5, 6, 7]));
         assert_eq!(inputs.positions, Some(vec![10, 11, 12]));
         assert_eq!(inputs.outputs, Some(vec![2]));

@@ -1,6 +1,7 @@
 //! One capture: from the nodes that the callback sees to the records of a trace.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Deref;
 
 use orch_log::format::TOKENS;
 use orch_log::{Logged, Recorder};
@@ -46,17 +47,20 @@ pub struct Tally {
     pub misfits: BTreeSet<String>,
     /// Checkpoints that exist nowhere because attention was one fused operation.
     pub hidden_by_fusion: BTreeSet<String>,
+    /// Scores and probabilities left out because their columns are no positions.
+    pub unplaced: BTreeSet<String>,
 }
 
 /// Captures forward passes into a trace.
 ///
 /// ggml computes a block's nodes in an order of its own (the rotation of Q before the projection to K),
 /// so a block's tensors are held until the next block begins, and then written in dataflow order.
-pub struct Session<'r> {
-    recorder: &'r Recorder,
+pub struct Session<R> {
+    recorder: R,
     options: SessionOptions,
     /// `None` until it is known what the pass is fed with.
     pass: Option<Pass>,
+    columns_are_positions: bool,
     graph: Graph,
     pending: Vec<Held>,
     /// Rank of the last node that had one: where nodes without a canonical name belong.
@@ -66,13 +70,14 @@ pub struct Session<'r> {
     scratch: Vec<u8>,
 }
 
-impl<'r> Session<'r> {
+impl<R: Deref<Target = Recorder>> Session<R> {
     /// A capture into `recorder`, whose settings decide how much of each tensor is kept.
-    pub fn new(recorder: &'r Recorder, options: SessionOptions) -> Self {
+    pub fn new(recorder: R, options: SessionOptions) -> Self {
         Self {
             recorder,
             options,
             pass: None,
+            columns_are_positions: true,
             graph: Graph::default(),
             pending: Vec::new(),
             last_rank: (0, 0),
@@ -119,13 +124,19 @@ impl<'r> Session<'r> {
     }
 
     /// Goes on in another trace. Between passes, or before the running one is placed.
-    pub fn continue_in(&mut self, recorder: &'r Recorder) {
+    pub fn continue_in(&mut self, recorder: R) {
         self.recorder = recorder;
     }
 
     /// The shape of the model's attention, where it was not known before.
     pub fn set_heads(&mut self, heads: Heads) {
         self.options.heads = heads;
+    }
+
+    /// Says whether column j of the scores is position j. It is as long as the KV cache holds one sequence from its
+    /// first cell on; where it is not, scores and probabilities are left out.
+    pub fn set_columns_are_positions(&mut self, yes: bool) {
+        self.columns_are_positions = yes;
     }
 
     /// The pass is over: what still waits is written.
@@ -175,7 +186,9 @@ impl<'r> Session<'r> {
                         ["attn_scores", "attn_probs"].map(|point| format!("layer_{layer}_{point}"));
                     self.tally.hidden_by_fusion.extend(hidden);
                 }
-                if self.passes(&name) {
+                if place.layout == Layout::Scores && !self.columns_are_positions {
+                    self.tally.unplaced.insert(name);
+                } else if self.passes(&name) {
                     self.hold(node, rank, name, place.point, place.layout, 0);
                 }
             }
@@ -270,7 +283,7 @@ impl<'r> Session<'r> {
         for record in self.pending.drain(..) {
             let mut logged = false;
             record.write(
-                self.recorder,
+                &self.recorder,
                 pass.step,
                 &pass.rows,
                 |outcome| match outcome {

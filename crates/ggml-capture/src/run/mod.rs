@@ -138,7 +138,7 @@ fn generate(
     model: &Model,
     plan: &Plan,
     context: &mut Context<'_>,
-    session: &RefCell<Session<'_>>,
+    session: &RefCell<Session<&Recorder>>,
     course: &mut Course,
     report: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<(), Error> {
@@ -192,7 +192,7 @@ fn generate(
 }
 
 /// The eval callback's side of a session.
-struct Watcher<'r>(Rc<RefCell<Session<'r>>>);
+struct Watcher<'r>(Rc<RefCell<Session<&'r Recorder>>>);
 
 impl llama::EvalCallback for Watcher<'_> {
     fn node(&mut self, tensor: NonNull<sys::ggml_tensor>, ask: bool) -> bool {
