@@ -1,0 +1,32 @@
+// Telling device memory from host memory.
+#ifndef ORCH_LOG_DEVICE_HPP
+#define ORCH_LOG_DEVICE_HPP
+
+#if defined(__CUDACC__) || defined(ORCH_LOG_CUDA)
+#include <cuda_runtime_api.h>
+#endif
+
+namespace orch_log {
+namespace detail {
+
+/// True for a pointer that the host must not read. Known only when compiled with CUDA (`__CUDACC__` or
+/// `ORCH_LOG_CUDA`, linked with cudart): without, every pointer is taken at its word, and a device pointer
+/// crashes the program as any other read of it would.
+inline bool is_device_pointer(const void* pointer) noexcept {
+#if defined(__CUDACC__) || defined(ORCH_LOG_CUDA)
+    cudaPointerAttributes attributes;
+    if (cudaPointerGetAttributes(&attributes, pointer) != cudaSuccess) {
+        (void)cudaGetLastError();  // the engine must not find our question's error in its next check
+        return false;
+    }
+    return attributes.type == cudaMemoryTypeDevice;
+#else
+    (void)pointer;
+    return false;
+#endif
+}
+
+}  // namespace detail
+}  // namespace orch_log
+
+#endif

@@ -1,0 +1,64 @@
+// What a logging call answers, and what a recorder remembers of its own health.
+#ifndef ORCH_LOG_STATUS_HPP
+#define ORCH_LOG_STATUS_HPP
+
+#include <cstdint>
+
+namespace orch_log {
+
+/// The answer of every logging call. Nothing here is an exception: an engine may ignore it (cast to
+/// void) and go on.
+enum class [[nodiscard]] Status : std::uint8_t {
+    written,           ///< The kernel has the record: it survives SIGKILL of this process.
+    buffered,          ///< `ORCH_LOG_BUFFER` is set: the record survives once the buffer is written.
+    off,               ///< No `ORCH_LOG_FILE`, or the recorder is not open.
+    filtered,          ///< `ORCH_LOG_FILTER` or `ORCH_LOG_TOKENS` leaves this record out.
+    limit_reached,     ///< `ORCH_LOG_MAX_BYTES` is used up; counted as dropped.
+    device_pointer,    ///< The pointer is CUDA device memory: not read, counted as dropped.
+    invalid_argument,  ///< A null pointer, a negative count, too many axes; counted as dropped.
+    unknown_dtype,     ///< Untyped memory with a dtype that the header cannot read; counted as dropped.
+    write_failed,      ///< `write(2)` failed, see `Health::last_errno`; counted as dropped.
+    out_of_memory,     ///< No memory for the line; counted as dropped.
+    reentered,         ///< Called from a signal handler that interrupted a logging call; dropped.
+};
+
+/// True when nothing that should be in the trace is missing from it.
+constexpr bool is_ok(Status status) noexcept {
+    return status == Status::written || status == Status::buffered || status == Status::off ||
+           status == Status::filtered;
+}
+
+/// A lowercase phrase for a message of the caller's own.
+constexpr const char* describe(Status status) noexcept {
+    switch (status) {
+        case Status::written: return "written";
+        case Status::buffered: return "buffered, not yet written";
+        case Status::off: return "logging is off: set ORCH_LOG_FILE to a writable path";
+        case Status::filtered: return "left out by ORCH_LOG_FILTER or ORCH_LOG_TOKENS";
+        case Status::limit_reached: return "ORCH_LOG_MAX_BYTES is used up";
+        case Status::device_pointer: return "device pointer given to the host logger: copy it to the host first";
+        case Status::invalid_argument: return "null pointer, negative count or more than 8 axes";
+        case Status::unknown_dtype: return "dtype unknown for untyped memory: pass a typed pointer";
+        case Status::write_failed: return "write failed";
+        case Status::out_of_memory: return "out of memory";
+        case Status::reentered: return "called from a signal handler inside a logging call";
+    }
+    return "unknown status";
+}
+
+/// What a recorder has done so far; a snapshot of counters that other threads go on changing.
+struct Health {
+    std::uint64_t written = 0;           ///< Records handed to the kernel (or to a thread's buffer).
+    std::uint64_t dropped = 0;           ///< Records lost, for whatever reason but a filter.
+    std::uint64_t payloads_dropped = 0;  ///< Payloads lost; their records were written without `payload`.
+    std::uint64_t bytes = 0;             ///< Bytes of records and payloads.
+    int last_errno = 0;                  ///< `errno` of the latest failed system call, 0 when none failed.
+    Status last_reason = Status::written;  ///< Why the latest loss happened; `written` when there was none.
+
+    /// True when nothing was lost.
+    constexpr bool complete() const noexcept { return dropped == 0 && payloads_dropped == 0; }
+};
+
+}  // namespace orch_log
+
+#endif
