@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use llama_cpp_sys_2 as sys;
 
-use super::node::Node;
+use ggml_callback::Node;
 
 /// A tensor that the scheduler passed to the eval callback, valid for the length of that call.
 #[derive(Clone, Copy)]

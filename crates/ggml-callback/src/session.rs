@@ -310,10 +310,10 @@ fn has_numbers(op: &str) -> bool {
     )
 }
 
-#[cfg(all(test, feature = "linked"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::fake::{Fake, leaf};
+    use crate::fake::{Fake, leaf};
     use orch_log::Settings;
     use orch_log::format::{Record, parse_line};
 

@@ -51,7 +51,7 @@ fn score_inputs<N: Node>(node: N, depth: usize) -> Option<(N, N)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::fake::{Fake, leaf};
+    use crate::fake::{Fake, leaf};
 
     const EXPECTED: Heads = Heads {
         query: 9,

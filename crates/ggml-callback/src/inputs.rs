@@ -104,7 +104,7 @@ fn integers<N: Node>(node: &N) -> Option<Vec<i64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::fake::{Fake, leaf};
+    use crate::fake::{Fake, leaf};
 
     #[test]
     fn roles_decide() {
