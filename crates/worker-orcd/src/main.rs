@@ -1,2 +1,9 @@
-//! To be filled.
-fn main() {}
+//! The command `worker-orcd`.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

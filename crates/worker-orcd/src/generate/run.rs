@@ -1,0 +1,121 @@
+//! Running a script.
+
+use candle_core::{D, IndexOp, Tensor};
+
+use orch_log::forced::Batch;
+
+use super::Script;
+use crate::error::{Error, Result};
+use crate::model::{Cache, KvType, Model};
+
+/// What came after the prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Continuation {
+    /// The tokens that were given, one for each pick as far as they reach.
+    pub forced: Vec<u32>,
+    /// What the model picked at each step.
+    pub own: Vec<u32>,
+}
+
+impl Continuation {
+    /// The sequence after the prompt: forced tokens, then own ones.
+    pub fn tokens(&self) -> Vec<u32> {
+        let rest = self.own.iter().skip(self.forced.len());
+        self.forced.iter().chain(rest).copied().collect()
+    }
+
+    /// The first step at which the model picked something else than it was forced to take.
+    pub fn first_difference(&self) -> Option<usize> {
+        self.forced
+            .iter()
+            .zip(&self.own)
+            .position(|(forced, own)| forced != own)
+    }
+}
+
+/// Feeds the script's passes, then the model's own greedy picks until there are `script.picks` or one
+/// of its own is an end (`is_end`); a forced token never ends it.
+///
+/// `progress` is called after each pass with the positions fed.
+///
+/// # Errors
+///
+/// When a token is not in the vocabulary, the positions are more than the model has, or an operation fails.
+pub fn generate(
+    model: &Model,
+    script: &Script,
+    kv_type: KvType,
+    is_end: &dyn Fn(u32) -> bool,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Continuation> {
+    let positions = script.positions();
+    let context = model.config().context;
+    if positions > context {
+        return Err(Error::Setting(format!(
+            "the prompt and {} picks need {positions} positions, the model has {context}; lower -n",
+            script.picks
+        )));
+    }
+    check_vocabulary(model, script)?;
+    let mut cache = Cache::new(model.config(), positions, kv_type)
+        .map_err(Error::compute("making the key-value cache"))?;
+    let mut continuation = Continuation {
+        forced: script.tokens().split_off(script.prompt),
+        own: Vec::new(),
+    };
+    let mut position = 0;
+    let mut given = script.batches.iter().cloned();
+    let mut step = 0;
+    while position < positions {
+        let batch = match (given.next(), continuation.own.last()) {
+            (Some(batch), _) => batch,
+            (None, Some(own)) => Batch {
+                tokens: vec![*own],
+                step,
+            },
+            // The prompt is never empty, so there is either a given pass or a pick.
+            (None, None) => break,
+        };
+        let pass = format!("forward pass {} (positions from {position} on)", batch.step);
+        let logits = model
+            .forward(&batch.tokens, position, batch.step, &mut cache)
+            .map_err(Error::compute(&pass))?;
+        position += batch.tokens.len();
+        step = batch.step + 1;
+        // Row r predicts the token after it; rows before the prompt's last predict the prompt.
+        let rows = batch.tokens.len();
+        for row in 0..rows {
+            let predicts = position - rows + row + 1;
+            if predicts >= script.prompt && continuation.own.len() < script.picks {
+                continuation
+                    .own
+                    .push(greedy(&logits, row).map_err(Error::compute(&pass))?);
+            }
+        }
+        progress(position);
+        let all_given = continuation.own.len() > continuation.forced.len();
+        if all_given && continuation.own.last().is_some_and(|pick| is_end(*pick)) {
+            break;
+        }
+    }
+    Ok(continuation)
+}
+
+fn check_vocabulary(model: &Model, script: &Script) -> Result<()> {
+    let vocabulary = model.vocabulary();
+    match script
+        .tokens()
+        .into_iter()
+        .find(|id| *id as usize >= vocabulary)
+    {
+        None => Ok(()),
+        Some(id) => Err(Error::ForcedTokens(format!(
+            "token {id} is not in the model's vocabulary of {vocabulary}: are these another model's tokens?"
+        ))),
+    }
+}
+
+/// The token with the largest logit; of equals the first, as llama.cpp's greedy sampler takes it.
+fn greedy(logits: &Tensor, row: usize) -> candle_core::Result<u32> {
+    logits.i(row)?.argmax(D::Minus1)?.to_scalar()
+}

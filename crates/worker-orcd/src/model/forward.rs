@@ -1,0 +1,124 @@
+//! The forward pass.
+
+use candle_core::{Device, Result, Tensor};
+
+use super::attention::Attention;
+use super::cache::{Cache, LayerCache};
+use super::feed_forward::FeedForward;
+use super::labels::{BlockLabels, ModelLabels};
+use crate::config::Config;
+use crate::ops::{At, Branch, Engine, Linear, Norm, Operations, Projection, Rotation, Which};
+use crate::trace::Pass;
+
+/// A loaded model.
+pub struct Model {
+    pub(super) config: Config,
+    pub(super) ops: Engine,
+    pub(super) embedding: Tensor,
+    pub(super) blocks: Vec<Block>,
+    pub(super) final_norm: Norm,
+    pub(super) logits: Linear,
+    pub(super) labels: ModelLabels,
+}
+
+pub(super) struct Block {
+    pub(super) attn_norm: Norm,
+    pub(super) attention: Attention,
+    pub(super) ffn_norm: Norm,
+    pub(super) feed_forward: FeedForward,
+    pub(super) labels: BlockLabels,
+}
+
+impl Model {
+    /// The model's hyper-parameters.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Number of tokens in the vocabulary.
+    pub fn vocabulary(&self) -> usize {
+        self.embedding.dims()[0]
+    }
+
+    /// Feeds `tokens` at absolute positions `first…` and returns their logits.
+    ///
+    /// `cache` holds the keys and values of all tokens before `first` and gets those of `tokens`.
+    /// Every checkpoint is logged through `orch_log!`.
+    ///
+    /// # Shape
+    ///
+    /// `[tokens, vocabulary]`.
+    ///
+    /// # Errors
+    ///
+    /// When a token id is not in the vocabulary or the cache is full.
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        first: usize,
+        step: u64,
+        cache: &mut Cache,
+    ) -> Result<Tensor> {
+        let ops = &self.ops;
+        let pass = Pass {
+            first,
+            rows: tokens.len(),
+            step,
+        };
+        let at = At {
+            layer: None,
+            first,
+            rows: tokens.len(),
+            step,
+        };
+        let positions: Vec<usize> = (first..first + tokens.len()).collect();
+        let rotation = Rotation::new(
+            self.config.architecture.pairing,
+            &self.config.rope,
+            &positions,
+        )?;
+        pass.log_tokens(tokens);
+
+        let ids = Tensor::new(tokens, &Device::Cpu)?;
+        let mut x = ops.embed(at, &self.embedding, &ids)?;
+        pass.log(&self.labels.embedding, &x);
+        for (index, (block, cache)) in self.blocks.iter().zip(&mut cache.layers).enumerate() {
+            let at = At {
+                layer: Some(index),
+                ..at
+            };
+            x = block.forward(ops, at, &x, &rotation, cache, &pass)?;
+        }
+        let x = ops.norm(at, Which::Final, &x, &self.final_norm)?;
+        pass.log(&self.labels.final_norm, &x);
+        let logits = ops.project(at, Projection::Logits, &x, &self.logits)?;
+        pass.log(&self.labels.logits, &logits);
+        Ok(logits)
+    }
+}
+
+impl Block {
+    fn forward(
+        &self,
+        ops: &Engine,
+        at: At,
+        x: &Tensor,
+        rotation: &Rotation,
+        cache: &mut LayerCache,
+        pass: &Pass,
+    ) -> Result<Tensor> {
+        let name = &self.labels;
+        let h = ops.norm(at, Which::Attention, x, &self.attn_norm)?;
+        pass.log(&name.attn_norm, &h);
+        let attention = self.attention.forward(ops, at, &h, rotation, cache, pass)?;
+        let x = ops.residual(at, Branch::Attention, x, &attention)?;
+        pass.log(&name.attn_residual, &x);
+
+        let h = ops.norm(at, Which::FeedForward, &x, &self.ffn_norm)?;
+        pass.log(&name.ffn_norm, &h);
+        let feed_forward = self.feed_forward.forward(ops, at, &h, pass)?;
+        let x = ops.residual(at, Branch::FeedForward, &x, &feed_forward)?;
+        pass.log(&name.output, &x);
+        Ok(x)
+    }
+}

@@ -1,0 +1,259 @@
+//! Loading a model's weights from a GGUF.
+
+use candle_core::{Device, Tensor};
+
+use super::attention::Attention;
+use super::feed_forward::FeedForward;
+use super::forward::{Block, Model};
+use super::labels::{ModelLabels, Names};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::gguf::GgufFile;
+use crate::ops::{Engine, Linear, Norm, Operations, Slot};
+
+/// How a model is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MatMul {
+    /// Weights widened to f32 once; products in f32.
+    #[default]
+    Dequantized,
+    /// Weights kept in their storage type; candle quantises the activations to match.
+    Quantized,
+}
+
+impl MatMul {
+    /// `dequantized` or `quantized`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dequantized => "dequantized",
+            Self::Quantized => "quantized",
+        }
+    }
+}
+
+impl Model {
+    /// Loads all weights of `file`; `progress` is called with the number of blocks done and of all blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the architecture is not supported, a tensor is missing or has an impossible shape.
+    pub fn load(
+        file: &mut GgufFile,
+        matmul: MatMul,
+        ops: Engine,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
+        let config = Config::read(file)?;
+        let mut loader = Loader {
+            file,
+            config: &config,
+            ops: &ops,
+            matmul,
+        };
+        let embedding = loader.dense("token_embd.weight")?;
+        // Models that save the output matrix multiply with the embedding table instead.
+        let (head, logits) = if loader.file.has("output.weight") {
+            (
+                "output.weight",
+                loader.linear(None, "output", embedding.dims()[0], config.embedding)?,
+            )
+        } else if matmul == MatMul::Quantized {
+            let name = "token_embd";
+            (
+                "token_embd.weight",
+                loader.linear(None, name, embedding.dims()[0], config.embedding)?,
+            )
+        } else {
+            ("token_embd.weight", Linear::shared(embedding.clone()))
+        };
+        let final_norm = loader.norm(None, "output_norm.weight", config.embedding)?;
+        let mut blocks = Vec::with_capacity(config.layers);
+        for layer in 0..config.layers {
+            progress(layer, config.layers);
+            blocks.push(loader.block(layer)?);
+        }
+        progress(config.layers, config.layers);
+        let labels = ModelLabels::new(config.layers, head);
+        Ok(Self {
+            config,
+            ops,
+            embedding,
+            blocks,
+            final_norm,
+            logits,
+            labels,
+        })
+    }
+}
+
+/// Reads tensors and hands each to the operations' loading hooks.
+struct Loader<'a> {
+    file: &'a mut GgufFile,
+    config: &'a Config,
+    ops: &'a Engine,
+    matmul: MatMul,
+}
+
+impl Loader<'_> {
+    fn block(&mut self, layer: usize) -> Result<Block> {
+        let config = self.config;
+        let attention = self.attention(layer)?;
+        let feed_forward = self.feed_forward(layer)?;
+        Ok(Block {
+            attn_norm: self.norm(Some(layer), "attn_norm.weight", config.embedding)?,
+            attention,
+            ffn_norm: self.norm(Some(layer), "ffn_norm.weight", config.embedding)?,
+            feed_forward,
+            labels: Names::new(layer).block(),
+        })
+    }
+
+    fn attention(&mut self, layer: usize) -> Result<Attention> {
+        let Config {
+            embedding,
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = *self.config;
+        let at = Some(layer);
+        let q = self.linear(at, "attn_q", heads * head_dim, embedding)?;
+        let k = self.linear(at, "attn_k", kv_heads * head_dim, embedding)?;
+        let v = self.linear(at, "attn_v", kv_heads * head_dim, embedding)?;
+        let out = self.linear(at, "attn_output", embedding, heads * head_dim)?;
+        let q_norm = self.optional_norm(layer, "attn_q_norm.weight", head_dim)?;
+        let k_norm = self.optional_norm(layer, "attn_k_norm.weight", head_dim)?;
+        let labels = Names::new(layer).attention(
+            [q.has_bias(), k.has_bias(), v.has_bias(), out.has_bias()],
+            [q_norm.is_some(), k_norm.is_some()],
+        );
+        Ok(Attention {
+            q,
+            k,
+            v,
+            out,
+            q_norm,
+            k_norm,
+            heads,
+            kv_heads,
+            head_dim,
+            labels,
+        })
+    }
+
+    fn feed_forward(&mut self, layer: usize) -> Result<FeedForward> {
+        let (at, embedding) = (Some(layer), self.config.embedding);
+        let width = self.rows(Slot {
+            layer: at,
+            name: "ffn_up.weight",
+        })?;
+        let gate = self.linear(at, "ffn_gate", width, embedding)?;
+        let up = self.linear(at, "ffn_up", width, embedding)?;
+        let down = self.linear(at, "ffn_down", embedding, width)?;
+        let labels =
+            Names::new(layer).feed_forward([gate.has_bias(), up.has_bias(), down.has_bias()]);
+        Ok(FeedForward {
+            gate,
+            up,
+            down,
+            labels,
+        })
+    }
+
+    /// `NAME.weight`, `[rows, columns]`, with `NAME.bias` if the file has it.
+    fn linear(
+        &mut self,
+        layer: Option<usize>,
+        name: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Linear> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let slot = Slot {
+            layer,
+            name: &weight,
+        };
+        let stored = self.file.tensor(&self.ops.source(slot))?;
+        self.expect_shape(slot, stored.shape().dims(), &[rows, columns])?;
+        let bias = self.vector(Slot { layer, name: &bias }, rows)?;
+        let quantised = self.matmul == MatMul::Quantized;
+        self.ops
+            .matrix(slot, stored)
+            .and_then(|matrix| Linear::new(matrix, bias, quantised))
+            .map_err(Error::compute(format_args!(
+                "loading `{}`",
+                slot.full_name()
+            )))
+    }
+
+    fn norm(&mut self, layer: Option<usize>, name: &str, width: usize) -> Result<Norm> {
+        let slot = Slot { layer, name };
+        match self.vector(slot, width)? {
+            Some(weight) => Ok(Norm {
+                weight,
+                eps: self.config.norm_eps,
+            }),
+            None => Err(self.missing(slot)),
+        }
+    }
+
+    fn optional_norm(&mut self, layer: usize, name: &str, width: usize) -> Result<Option<Norm>> {
+        let weight = self.vector(
+            Slot {
+                layer: Some(layer),
+                name,
+            },
+            width,
+        )?;
+        Ok(weight.map(|weight| Norm {
+            weight,
+            eps: self.config.norm_eps,
+        }))
+    }
+
+    /// A one-dimensional tensor in f32, if the file has it.
+    fn vector(&mut self, slot: Slot<'_>, width: usize) -> Result<Option<Tensor>> {
+        let name = slot.full_name();
+        if !self.file.has(&name) {
+            return Ok(None);
+        }
+        let stored = self.file.tensor(&self.ops.source(slot))?;
+        self.expect_shape(slot, stored.shape().dims(), &[width])?;
+        stored
+            .dequantize(&Device::Cpu)
+            .and_then(|vector| self.ops.vector(slot, vector))
+            .map_err(Error::compute(format_args!("loading `{name}`")))
+    }
+
+    /// A matrix in f32 whatever the mode: the embedding table, of which single rows are read.
+    fn dense(&mut self, name: &str) -> Result<Tensor> {
+        let slot = Slot { layer: None, name };
+        let stored = self.file.tensor(&self.ops.source(slot))?;
+        self.expect_shape(slot, &stored.shape().dims()[1..], &[self.config.embedding])?;
+        self.ops
+            .matrix(slot, stored)
+            .and_then(|matrix| matrix.into_dense())
+            .map_err(Error::compute(format_args!("loading `{name}`")))
+    }
+
+    fn rows(&mut self, slot: Slot<'_>) -> Result<usize> {
+        match self.file.shape(&slot.full_name()) {
+            Some([rows, _]) => Ok(*rows),
+            _ => Err(self.missing(slot)),
+        }
+    }
+
+    fn expect_shape(&self, slot: Slot<'_>, found: &[usize], expected: &[usize]) -> Result<()> {
+        if found == expected {
+            return Ok(());
+        }
+        let name = slot.full_name();
+        let problem = format!("tensor `{name}` has shape {found:?}, the metadata say {expected:?}");
+        Err(Error::gguf(self.file.path(), problem))
+    }
+
+    fn missing(&self, slot: Slot<'_>) -> Error {
+        let name = slot.full_name();
+        Error::gguf(self.file.path(), format_args!("has no tensor `{name}`"))
+    }
+}

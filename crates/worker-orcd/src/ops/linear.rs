@@ -1,0 +1,89 @@
+//! Matrix products with a model's weights.
+
+use std::sync::Arc;
+
+use candle_core::quantized::{QMatMul, QTensor};
+use candle_core::{Module, Result, Tensor};
+
+/// A weight matrix, `[out, in]`, as it came out of the file or as plain f32.
+pub enum Matrix {
+    /// In its storage type.
+    Stored(QTensor),
+    /// Dequantised.
+    Dense(Tensor),
+}
+
+impl Matrix {
+    /// The matrix in f32.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be dequantised.
+    pub fn into_dense(self) -> Result<Tensor> {
+        match self {
+            Self::Stored(stored) => stored.dequantize(&stored.device()),
+            Self::Dense(dense) => Ok(dense),
+        }
+    }
+}
+
+/// A matrix product with an optional bias.
+pub struct Linear {
+    weight: Weight,
+    bias: Option<Tensor>,
+}
+
+enum Weight {
+    Dense(Tensor),
+    Quantised(QMatMul),
+}
+
+impl Linear {
+    /// Prepares a product with `matrix`, in its storage type when `quantised`, else in f32.
+    ///
+    /// # Errors
+    ///
+    /// When the matrix cannot be dequantised.
+    pub fn new(matrix: Matrix, bias: Option<Tensor>, quantised: bool) -> Result<Self> {
+        let weight = match matrix {
+            Matrix::Stored(stored) if quantised => {
+                Weight::Quantised(QMatMul::from_arc(Arc::new(stored))?)
+            }
+            other => Weight::Dense(other.into_dense()?),
+        };
+        Ok(Self { weight, bias })
+    }
+
+    /// A product with a matrix in f32 that something else uses too, without bias.
+    pub fn shared(matrix: Tensor) -> Self {
+        Self {
+            weight: Weight::Dense(matrix),
+            bias: None,
+        }
+    }
+
+    /// Whether a bias is added.
+    pub fn has_bias(&self) -> bool {
+        self.bias.is_some()
+    }
+
+    /// `x · weightᵀ + bias`.
+    ///
+    /// # Shape
+    ///
+    /// `[rows, in]` to `[rows, out]`.
+    ///
+    /// # Errors
+    ///
+    /// When the widths differ.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let product = match &self.weight {
+            Weight::Dense(weight) => x.matmul(&weight.t()?)?,
+            Weight::Quantised(weight) => weight.forward(x)?,
+        };
+        match &self.bias {
+            Some(bias) => product.broadcast_add(bias),
+            None => Ok(product),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The operations that a forward pass is made of, on candle tensors.
+//!
+//! The model calls them through [`Operations`], whose provided methods are the engine's own
+//! operations. That is the one place where a planted fault (feature `faults`) steps in: it overrides
+//! the method in which a real engine would have made the mistake. Without the feature
+//! [`Engine`] is [`Correct`], a type of no size, and every call is static.
+
+mod activation;
+mod attention;
+mod linear;
+mod norm;
+mod operations;
+mod rope;
+mod site;
+
+pub use activation::silu_gate;
+pub use attention::{causal_mask, context, scores, softmax};
+pub use linear::{Linear, Matrix};
+pub use norm::{Norm, rms_norm};
+pub use operations::{Correct, Operations};
+pub use rope::{Rotation, rotate};
+pub use site::{At, Branch, Projection, QueryOrKey, Slot, Which};
+
+/// What the model computes with.
+#[cfg(not(feature = "faults"))]
+pub type Engine = Correct;
+
+/// What the model computes with.
+#[cfg(feature = "faults")]
+pub type Engine = crate::faults::Planted;
