@@ -15,6 +15,8 @@ pub struct Inputs {
     pub positions: Option<Vec<i64>>,
     /// Cells of the KV cache that the tokens go to; `None` before the first of them is written.
     pub cells: Option<Vec<i64>>,
+    /// ggml's name of the storage type of the KV cache.
+    pub cache_type: Option<String>,
     /// Rows whose logits were asked for; `None` as long as all rows go on.
     pub outputs: Option<Vec<usize>>,
 }
@@ -35,6 +37,7 @@ impl Inputs {
                 });
             }
             "SET_ROWS" if self.cells.is_none() => {
+                self.cache_type.get_or_insert_with(|| node.type_name());
                 // Values stored transposed have a cell for each of their elements.
                 let cells = node.src(1).and_then(|input| integers(&input));
                 let n_tokens = self.tokens.as_ref().map(Vec::len);

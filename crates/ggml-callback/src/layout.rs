@@ -16,6 +16,21 @@ pub enum Layout {
         /// Elements of one head.
         dim: usize,
     },
+    /// `[tokens, heads, head_dim]`, from rows that hold more than these heads, as fused projections give them.
+    Part {
+        /// Elements of a row.
+        whole: usize,
+        /// Elements of the row before the first head.
+        start: usize,
+        /// Number of heads.
+        count: usize,
+        /// Elements of one head.
+        dim: usize,
+    },
+    /// `[tokens, chosen experts, features]`.
+    Slots,
+    /// `[tokens, chosen experts]`, from rows of one element.
+    Column,
     /// `[tokens, heads, kv]`, from ggml's `[heads, tokens, kv]`, cut to the positions that exist.
     Scores,
     /// ggml's own axes, outermost first.
@@ -43,6 +58,12 @@ impl Layout {
                 }
                 _ => None,
             },
+            Self::Part {
+                whole, count, dim, ..
+            } => (ne[0] == whole && ne[2] == 1 && ne[3] == 1)
+                .then(|| vec![axis(1), (count, dim * nb[0]), (dim, nb[0])]),
+            Self::Slots => (ne[3] == 1).then(|| vec![axis(2), axis(1), axis(0)]),
+            Self::Column => (ne[0] == 1 && ne[3] == 1).then(|| vec![axis(2), axis(1)]),
             Self::Scores => {
                 (ne[3] == 1 && ne[0] >= kv).then(|| vec![axis(1), axis(2), (kv, nb[0])])
             }
@@ -52,13 +73,27 @@ impl Layout {
             }
         }
     }
+
+    /// Bytes of the node's memory before the checkpoint's first element.
+    pub fn start<N: Node>(self, node: &N) -> usize {
+        match self {
+            Self::Part { start, .. } => start * node.nb()[0],
+            _ => 0,
+        }
+    }
 }
 
-/// Copies the elements at `dims`, in order, in the node's storage type. Quantised blocks are decoded.
+/// Copies the elements at `dims` after the first `start` bytes, in order, in the node's storage type. Quantised
+/// blocks are decoded.
 ///
 /// `None` when the type is unknown or the bytes end before the last element.
-pub(super) fn gather<N: Node>(node: &N, dims: &Dims, scratch: &mut Vec<u8>) -> Option<NodeData> {
-    let bytes = node.bytes(scratch);
+pub(super) fn gather<N: Node>(
+    node: &N,
+    start: usize,
+    dims: &Dims,
+    scratch: &mut Vec<u8>,
+) -> Option<NodeData> {
+    let bytes = node.bytes(scratch).get(start..)?;
     Some(match node.type_name().as_str() {
         "f32" => NodeData::F32(elements(bytes, dims, f32::from_le_bytes)?),
         "f16" => NodeData::F16(elements(bytes, dims, |b| {
@@ -69,7 +104,8 @@ pub(super) fn gather<N: Node>(node: &N, dims: &Dims, scratch: &mut Vec<u8>) -> O
         })?),
         "i32" => NodeData::I32(elements(bytes, dims, i32::from_le_bytes)?),
         "i64" => NodeData::I64(elements(bytes, dims, i64::from_le_bytes)?),
-        _ => NodeData::F32(decoded(node, bytes)?),
+        _ if start == 0 => NodeData::F32(decoded(node, bytes)?),
+        _ => return None,
     })
 }
 

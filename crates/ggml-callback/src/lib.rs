@@ -24,7 +24,7 @@ mod session;
 pub use heads::heads;
 pub use inputs::{Inputs, is_token_lookup};
 pub use layout::{Dims, Layout};
-pub use naming::{Heads, Place, place};
+pub use naming::{Heads, Place, places};
 pub use node::{Node, NodeData};
 pub use order::{rank, vocabulary};
 pub use rows::{Rows, Segment};

@@ -4,7 +4,7 @@
 const BEFORE: [&str; 2] = ["tokens", "embedding"];
 
 /// Checkpoints of a block, without the `layer_{i}_` in front.
-const BLOCK: [&str; 19] = [
+const BLOCK: [&str; 21] = [
     "attn_norm",
     "q",
     "k",
@@ -17,20 +17,21 @@ const BLOCK: [&str; 19] = [
     "attn_probs",
     "attn_context",
     "attn_out",
+    "attn_post_norm",
     "attn_residual",
     "ffn_norm",
     "ffn_gate",
     "ffn_up",
     "ffn_act",
     "ffn_out",
+    "ffn_post_norm",
     "output",
 ];
 
 /// Checkpoints after the blocks.
 const AFTER: [&str; 2] = ["final_norm", "logits"];
 
-/// Names of a model of `layers` blocks in dataflow order; `q_norm` and `k_norm`, which few models have,
-/// included.
+/// All names of a model of `layers` blocks in dataflow order; no model has every one of them.
 pub fn vocabulary(layers: usize) -> impl Iterator<Item = String> {
     let blocks = (0..layers).flat_map(|layer| {
         BLOCK

@@ -17,6 +17,7 @@ pub struct Segment {
 /// llama.cpp drops the tokens whose logits nobody asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
+    tokens: Vec<(i64, u64)>,
     all: Vec<Segment>,
     outputs: Vec<Segment>,
 }
@@ -25,15 +26,24 @@ impl Rows {
     /// A pass over tokens at these positions, in one sequence each. `outputs` are the rows that remain in
     /// the end, `None` when all do.
     pub fn new(tokens: &[(i64, u64)], outputs: Option<&[usize]>) -> Self {
-        let remaining = outputs.map(|rows| {
-            rows.iter()
-                .filter_map(|row| tokens.get(*row).copied())
-                .collect::<Vec<_>>()
-        });
-        Self {
+        let mut rows = Self {
+            tokens: tokens.to_vec(),
             all: segments(tokens),
-            outputs: segments(remaining.as_deref().unwrap_or(tokens)),
+            outputs: segments(tokens),
+        };
+        if let Some(outputs) = outputs {
+            rows.set_outputs(outputs);
         }
+        rows
+    }
+
+    /// The rows that remain in the end, where that becomes known later.
+    pub fn set_outputs(&mut self, outputs: &[usize]) {
+        let remaining: Vec<_> = outputs
+            .iter()
+            .filter_map(|row| self.tokens.get(*row).copied())
+            .collect();
+        self.outputs = segments(&remaining);
     }
 
     /// The rows of a tensor that has `count`. `None` when neither all tokens nor the remaining ones are as many.

@@ -123,6 +123,13 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         }
     }
 
+    /// Says which rows of the running pass go on to the end, once that is known.
+    pub fn set_outputs(&mut self, outputs: &[usize]) {
+        if let Some(pass) = &mut self.pass {
+            pass.rows.set_outputs(outputs);
+        }
+    }
+
     /// Goes on in another trace. Between passes, or before the running one is placed.
     pub fn continue_in(&mut self, recorder: R) {
         self.recorder = recorder;

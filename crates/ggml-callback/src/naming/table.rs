@@ -1,0 +1,116 @@
+//! The tables: what names a checkpoint, in every architecture that has been tried.
+//!
+//! llama.cpp builds its architectures from the same parts, so one set of tables serves all. A new architecture adds
+//! the rows that it has and no other.
+
+use super::Heads;
+use crate::layout::Layout;
+
+/// The form of a checkpoint, and where its elements are in the node.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// `[tokens, features]`.
+    Rows,
+    /// Query heads.
+    Query,
+    /// Key heads.
+    Key,
+    /// Value heads.
+    Value,
+    /// Query heads, out of rows that hold queries, keys and values.
+    FusedQuery,
+    /// Key heads of such rows.
+    FusedKey,
+    /// Value heads of such rows.
+    FusedValue,
+    /// A value for each query head.
+    Context,
+    /// `[tokens, heads, kv]`.
+    Scores,
+    /// `[tokens, chosen experts, features]`.
+    Slots,
+    /// `[tokens, chosen experts]`, each in a row of its own.
+    Column,
+}
+
+/// Weights and biases that give their operation its place: `blk.N.{weight}.weight` or `.bias`.
+pub(super) const BY_WEIGHT: &[(&str, &[(&str, Form)])] = &[
+    ("attn_norm", &[("attn_norm", Form::Rows)]),
+    ("attn_q", &[("q", Form::Query)]),
+    ("attn_k", &[("k", Form::Key)]),
+    ("attn_v", &[("v", Form::Value)]),
+    (
+        "attn_qkv",
+        &[
+            ("q", Form::FusedQuery),
+            ("k", Form::FusedKey),
+            ("v", Form::FusedValue),
+        ],
+    ),
+    ("attn_q_norm", &[("q_norm", Form::Query)]),
+    ("attn_k_norm", &[("k_norm", Form::Key)]),
+    ("attn_output", &[("attn_out", Form::Rows)]),
+    ("post_attention_norm", &[("attn_post_norm", Form::Rows)]),
+    ("ffn_norm", &[("ffn_norm", Form::Rows)]),
+    ("ffn_gate", &[("ffn_gate", Form::Rows)]),
+    ("ffn_up", &[("ffn_up", Form::Rows)]),
+    ("ffn_down", &[("ffn_out", Form::Rows)]),
+    ("post_ffw_norm", &[("ffn_post_norm", Form::Rows)]),
+];
+
+/// Weights outside the blocks. With tied embeddings the output projection reads the embedding table.
+pub(super) const OUTSIDE: &[(&str, &str)] = &[
+    ("output_norm", "final_norm"),
+    ("output", "logits"),
+    ("token_embd", "logits"),
+];
+
+/// Operations without a weight: ggml's name before the `-N`, operation, checkpoint, form.
+pub(super) const BY_NAME: &[(&str, &str, &str, Form)] = &[
+    ("Qcur", "ROPE", "q_rope", Form::Query),
+    ("Kcur", "ROPE", "k_rope", Form::Key),
+    ("kq", "MUL_MAT", "attn_scores", Form::Scores),
+    ("kq_soft_max", "SOFT_MAX", "attn_probs", Form::Scores),
+    ("kqv_out", "CONT", "attn_context", Form::Context),
+    ("ffn_inp", "ADD", "attn_residual", Form::Rows),
+    ("ffn_swiglu", "SWIGLU", "ffn_act", Form::Rows),
+    ("ffn_gelu", "GELU", "ffn_act", Form::Rows),
+    ("l_out", "ADD", "output", Form::Rows),
+];
+
+/// The stream that enters the first block, where it is more than rows of the embedding table: ggml's name, operation.
+pub(super) const STREAM: &[(&str, &str)] = &[
+    // With learned positions.
+    ("inpL", "ADD"),
+];
+
+impl Form {
+    pub(super) fn layout(self, heads: Heads) -> Layout {
+        let (query, key) = (
+            heads.query * heads.head_dim,
+            heads.key_value * heads.head_dim,
+        );
+        let value = heads.key_value * heads.value_dim;
+        let whole = query + key + value;
+        let all = |count, dim| Layout::Heads { count, dim };
+        let part = |start, count, dim| Layout::Part {
+            whole,
+            start,
+            count,
+            dim,
+        };
+        match self {
+            Self::Rows => Layout::Rows,
+            Self::Query => all(heads.query, heads.head_dim),
+            Self::Key => all(heads.key_value, heads.head_dim),
+            Self::Value => all(heads.key_value, heads.value_dim),
+            Self::FusedQuery => part(0, heads.query, heads.head_dim),
+            Self::FusedKey => part(query, heads.key_value, heads.head_dim),
+            Self::FusedValue => part(query + key, heads.key_value, heads.value_dim),
+            Self::Context => all(heads.query, heads.value_dim),
+            Self::Scores => Layout::Scores,
+            Self::Slots => Layout::Slots,
+            Self::Column => Layout::Column,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The passes of one model on their way into a trace.
+
+use std::sync::Arc;
+
+use ggml_callback::{Heads, Inputs, Node, Pass, Rows, Session, SessionOptions, place};
+use orch_log::Recorder;
+use orch_log::format::{ModelInfo, Run};
+
+use crate::asked::Asked;
+use crate::files;
+use crate::sequences::Sequences;
+use crate::status::{Kind, tell};
+
+/// A pass of at most this many tokens, after which everything starts anew, was only there to warm up or to probe:
+/// llama.cpp's tools feed one or two special tokens and clear the cache.
+const MAX_WARM_UP_TOKENS: usize = 2;
+
+/// What has been captured of the current run.
+#[derive(Debug, Default)]
+struct Current {
+    sequences: Sequences,
+    passes: u64,
+    tokens: Vec<i64>,
+    cells_are_positions: bool,
+}
+
+/// The capture of one model in this process.
+pub(crate) struct Trace {
+    asked: &'static Asked,
+    /// Which process opened the recorder.
+    pid: u32,
+    recorder: Arc<Recorder>,
+    session: Session<Arc<Recorder>>,
+    current: Current,
+    /// What the running pass is fed with, as far as it is known.
+    inputs: Inputs,
+    /// Whether the session knows it too.
+    placed: bool,
+    told_outputs: bool,
+    /// The node that was asked about last, if its numbers are wanted.
+    wanted: Option<usize>,
+    model: ModelInfo,
+}
+
+impl Trace {
+    /// Begins a trace.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened.
+    pub(crate) fn begin(asked: &'static Asked, model: ModelInfo) -> std::io::Result<Self> {
+        let recorder = Arc::new(files::begin(asked)?);
+        tell(Kind::Trace, recorder.path());
+        let options = SessionOptions {
+            heads: Heads::default(),
+            all: asked.all,
+        };
+        Ok(Self {
+            asked,
+            pid: std::process::id(),
+            session: Session::new(Arc::clone(&recorder), options),
+            recorder,
+            current: Current {
+                cells_are_positions: true,
+                ..Current::default()
+            },
+            inputs: Inputs::default(),
+            placed: false,
+            told_outputs: false,
+            wanted: None,
+            model,
+        })
+    }
+
+    /// A pass begins. `heads` is the shape of its attention.
+    pub(crate) fn begin_pass(&mut self, heads: Option<Heads>) {
+        if let Some(heads) = heads {
+            self.session.set_heads(heads);
+        }
+        self.session.begin_open();
+        self.inputs = Inputs::default();
+        self.placed = false;
+        self.told_outputs = false;
+        if self.pid != std::process::id() {
+            // A fork: the trace is the parent's.
+            self.pid = std::process::id();
+            self.next_run();
+        }
+    }
+
+    /// Whether the numbers of `node`, about to be computed, are wanted.
+    pub(crate) fn ask<N: Node>(&mut self, node: &N) -> bool {
+        self.wanted = None;
+        if !node.is_computed() {
+            return false;
+        }
+        let cells_known = self.inputs.cells.is_some();
+        self.inputs.see(node);
+        if !self.placed {
+            self.try_to_place(node);
+        }
+        if self.placed {
+            if !cells_known
+                && let (Some(cells), Some(positions)) = (&self.inputs.cells, &self.inputs.positions)
+            {
+                self.current.cells_are_positions &= cells == positions;
+            }
+            if let Some(outputs) = self
+                .inputs
+                .outputs
+                .as_deref()
+                .filter(|_| !self.told_outputs)
+            {
+                self.session.set_outputs(outputs);
+                self.told_outputs = true;
+            }
+        }
+        self.session
+            .set_columns_are_positions(self.current.cells_are_positions);
+        let wanted = self.session.wants(node);
+        self.wanted = wanted.then(|| node.id());
+        wanted
+    }
+
+    /// Tells the session where the pass belongs, once that is known.
+    fn try_to_place<N: Node>(&mut self, node: &N) {
+        let Some(tokens) = &self.inputs.tokens else {
+            return;
+        };
+        let positions = match &self.inputs.positions {
+            Some(positions) => positions.clone(),
+            None => {
+                // A model without position numbers; counted where the scores need to know.
+                let needed = place(node, Heads::default()).is_some_and(|place| {
+                    place.point == "attn_scores" || place.layer.is_some_and(|layer| layer > 0)
+                });
+                if !needed {
+                    return;
+                }
+                let first = self.current.sequences.next_position();
+                (0..tokens.len() as i64)
+                    .map(|index| first + index)
+                    .collect()
+            }
+        };
+        let tokens = tokens.clone();
+        if self.current.sequences.restarts(&positions) {
+            self.start_anew();
+        }
+        let rows = Rows::new(&self.current.sequences.assign(&positions), None);
+        self.current
+            .tokens
+            .extend(tokens.iter().map(|id| i64::from(*id)));
+        self.session.place(Pass {
+            step: self.current.passes,
+            tokens,
+            rows,
+        });
+        self.current.passes += 1;
+        self.placed = true;
+    }
+
+    /// The program starts again at position 0: what came before was a run of its own, or only a warm-up.
+    fn start_anew(&mut self) {
+        let warm_up = self.current.passes == 1 && self.current.tokens.len() <= MAX_WARM_UP_TOKENS;
+        if warm_up && !self.asked.warm_up && self.asked.started_by_parity {
+            match files::begin_again(&self.recorder) {
+                Ok(recorder) => self.continue_in(recorder),
+                Err(error) => tell(
+                    Kind::Problem,
+                    format!("the warm-up could not be dropped from the trace: {error}"),
+                ),
+            }
+        } else {
+            self.next_run();
+        }
+    }
+
+    fn next_run(&mut self) {
+        self.describe();
+        match files::begin(self.asked) {
+            Ok(recorder) => {
+                tell(Kind::Trace, recorder.path());
+                self.continue_in(recorder);
+            }
+            Err(error) => tell(
+                Kind::Problem,
+                format!("a second run goes into the trace of the first: {error}"),
+            ),
+        }
+    }
+
+    fn continue_in(&mut self, recorder: Recorder) {
+        self.recorder = Arc::new(recorder);
+        self.session.continue_in(Arc::clone(&self.recorder));
+        self.current = Current {
+            cells_are_positions: true,
+            ..Current::default()
+        };
+    }
+
+    /// `node` is computed, because we or the program asked for it.
+    pub(crate) fn take<N: Node>(&mut self, node: &N) {
+        if self.wanted == Some(node.id()) {
+            self.session.take(node);
+        }
+    }
+
+    /// The pass is over.
+    pub(crate) fn end_pass(&mut self) {
+        self.session.end();
+        if self.current.passes == 1 {
+            self.describe();
+        }
+    }
+
+    /// Writes what is known of the run, and tells what was not captured.
+    pub(crate) fn describe(&self) {
+        let tally = self.session.tally();
+        let mut settings = vec![("capture".to_owned(), "preload".to_owned())];
+        if let Some(kind) = &self.inputs.cache_type {
+            settings.push(("kv_type".to_owned(), kind.clone()));
+        }
+        let fused = !tally.hidden_by_fusion.is_empty();
+        settings.push((
+            "flash_attn".to_owned(),
+            if fused { "on" } else { "off" }.to_owned(),
+        ));
+        for (name, hidden) in [
+            ("hidden_by_fusion", &tally.hidden_by_fusion),
+            ("unplaced", &tally.unplaced),
+        ] {
+            if !hidden.is_empty() {
+                let names: Vec<&str> = hidden.iter().map(String::as_str).collect();
+                settings.push((name.to_owned(), names.join(",")));
+            }
+        }
+        let run = Run {
+            model: Some(self.model.clone()),
+            tokens: self.current.tokens.clone(),
+            settings,
+            ..Run::default()
+        };
+        // Without it only later checks are weaker.
+        let _ = self.recorder.describe_run(&run);
+    }
+
+    /// Tells what was seen and could not be captured.
+    pub(crate) fn tell_losses(&self) {
+        let tally = self.session.tally();
+        let status = self.recorder.status();
+        if !status.is_complete() {
+            let reason = status
+                .first_error
+                .map_or_else(String::new, |error| format!(" ({error})"));
+            tell(
+                Kind::Problem,
+                format!(
+                    "{} records and {} payloads were lost{reason}",
+                    status.dropped, status.payloads_dropped
+                ),
+            );
+        }
+        if !tally.misfits.is_empty() {
+            let names: Vec<&str> = tally.misfits.iter().take(3).map(String::as_str).collect();
+            tell(
+                Kind::Problem,
+                format!(
+                    "{} nodes have a form that is not known, such as {}",
+                    tally.misfits.len(),
+                    names.join(", ")
+                ),
+            );
+        }
+        if !tally.hidden_by_fusion.is_empty() {
+            tell(
+                Kind::Problem,
+                "flash attention is on, so scores and probabilities exist nowhere; llama.cpp's tools turn it off \
+                 with `-fa off`",
+            );
+        }
+        if !tally.unplaced.is_empty() {
+            tell(
+                Kind::Problem,
+                "the KV cache holds several sequences, so the columns of scores and probabilities are no positions; \
+                 they were left out",
+            );
+        }
+    }
+}
