@@ -1,6 +1,6 @@
 //! Which checkpoints a node was computed from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::node::Node;
 
@@ -10,17 +10,25 @@ const MAX_DEPTH: usize = 12;
 /// Names of the nodes of one pass.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
-    names: HashMap<usize, String>,
+    /// By node: the byte at which each of its checkpoints begins, and their names.
+    names: HashMap<usize, Vec<(usize, String)>>,
+    seen: HashSet<String>,
 }
 
 impl Graph {
     /// A new pass: nodes of the last one are gone, and their addresses may come again.
     pub(super) fn clear(&mut self) {
         self.names.clear();
+        self.seen.clear();
     }
 
-    pub(super) fn insert<N: Node>(&mut self, node: &N, name: &str) {
-        self.names.insert(node.id(), name.to_owned());
+    /// `node` holds the checkpoint `name` from byte `start` on.
+    pub(super) fn insert<N: Node>(&mut self, node: &N, start: usize, name: &str) {
+        let names = self.names.entry(node.id()).or_default();
+        if !names.iter().any(|(_, known)| known == name) {
+            names.push((start, name.to_owned()));
+        }
+        self.seen.insert(name.to_owned());
     }
 
     /// Names of the checkpoints that `node`, itself named `name`, was computed from, without repetition.
@@ -36,28 +44,52 @@ impl Graph {
             .map_while(|index| node.src(index))
             .chain(node.view_src());
         for input in inputs {
-            let known = match self.names.get(&input.id()) {
-                // The product under a bias has the name of the sum.
-                Some(known) if known != name => Some(known.clone()),
-                Some(_) => None,
-                None => cached(&input.name()),
-            };
-            match known {
-                Some(known) if !found.contains(&known) => found.push(known),
-                Some(_) => {}
-                None if depth > 0 => self.visit(&input, name, depth - 1, found),
-                None => {}
+            let mut known = self.names_of(&input);
+            // The product under a bias has the name of the sum.
+            if known.iter().any(|known| known == name) {
+                known.clear();
+            }
+            if known.is_empty() && depth > 0 {
+                self.visit(&input, name, depth - 1, found);
+            }
+            for known in known {
+                if !found.contains(&known) {
+                    found.push(known);
+                }
             }
         }
     }
-}
 
-/// The checkpoint that a tensor of the KV cache holds: `cache_k_l3`, or a view of it.
-fn cached(tensor: &str) -> Option<String> {
-    match cache_tensor(tensor)? {
-        ("k", layer) => Some(format!("layer_{layer}_k_rope")),
-        ("v", layer) => Some(format!("layer_{layer}_v")),
-        _ => None,
+    /// The checkpoints in `node`, as far as it is named or shows a part of a node that is.
+    fn names_of<N: Node>(&self, node: &N) -> Vec<String> {
+        if let Some(names) = self.names.get(&node.id()) {
+            return names.iter().map(|(_, name)| name.clone()).collect();
+        }
+        if node.op() == "VIEW"
+            && let Some(names) = node.src(0).and_then(|whole| self.names.get(&whole.id()))
+        {
+            // ggml keeps a view's offset in the first of its parameters.
+            let offset = node.op_param(0).to_bits() as usize;
+            let part = names.iter().rev().find(|(start, _)| *start <= offset);
+            return part.into_iter().map(|(_, name)| name.clone()).collect();
+        }
+        self.cached(&node.name()).into_iter().collect()
+    }
+
+    /// The checkpoint that a tensor of the KV cache holds: `cache_k_l3`, or a view of it.
+    fn cached(&self, tensor: &str) -> Option<String> {
+        let (which, layer) = cache_tensor(tensor)?;
+        let name = |point: &str| format!("layer_{layer}_{point}");
+        match which {
+            // Where keys are neither rotated nor normalised, they go into the cache as they are projected.
+            "k" => {
+                let written = ["k_rope", "k_norm", "k"].map(name);
+                let written = written.into_iter().find(|name| self.seen.contains(name));
+                written.or_else(|| Some(name("k_rope")))
+            }
+            "v" => Some(name("v")),
+            _ => None,
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Held {
     /// Place in the dataflow order.
     pub(super) rank: (usize, usize),
     pub(super) name: String,
+    /// ggml's name.
+    pub(super) node: String,
     /// Name without the `layer_{i}_` in front; empty without a canonical name.
     pub(super) point: &'static str,
     pub(super) occurrence: u64,
@@ -23,6 +25,40 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Takes the first half of every row away into a tensor of its own. `None` when rows have no halves.
+    pub(super) fn split_off_first_half(&mut self) -> Option<Self> {
+        let row = *self.shape.last()?;
+        let NodeData::F32(data) = &self.data else {
+            return None;
+        };
+        if row == 0 || row % 2 != 0 {
+            return None;
+        }
+        let half = |first: usize| {
+            let rows = data.chunks(row);
+            NodeData::F32(
+                rows.flat_map(|row| &row[first..first + row.len() / 2])
+                    .copied()
+                    .collect(),
+            )
+        };
+        let (first, second) = (half(0), half(row / 2));
+        let mut shape = self.shape.clone();
+        *shape.last_mut()? = row / 2;
+        (self.shape, self.data) = (shape.clone(), second);
+        Some(Self {
+            rank: self.rank,
+            name: self.name.clone(),
+            node: self.node.clone(),
+            point: self.point,
+            occurrence: self.occurrence,
+            op: self.op.clone(),
+            src: self.src.clone(),
+            shape,
+            data: first,
+        })
+    }
+
     /// Writes one record for each stretch of neighbouring positions; a single one in all but batches of several
     /// sequences. `each` gets what became of it.
     pub(super) fn write(

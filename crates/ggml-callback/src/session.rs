@@ -1,5 +1,7 @@
 //! One capture: from the nodes that the callback sees to the records of a trace.
 
+mod amend;
+
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 
@@ -109,6 +111,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             self.pending.push(Held {
                 rank: (0, 0),
                 name: TOKENS.to_owned(),
+                node: String::new(),
                 point: TOKENS,
                 occurrence: 0,
                 op: String::new(),
@@ -161,52 +164,48 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         if !node.is_computed() {
             return false;
         }
-        match naming::place(node, self.options.heads) {
-            // The scores' own factor is in the softmax that follows, which so must be seen too.
-            Some(place) if place.point == "attn_probs" => {
-                self.passes(&place.name())
-                    || self.pending.iter().any(|held| held.point == "attn_scores")
-            }
-            Some(place) => self.passes(&place.name()),
-            None => self.options.all && has_numbers(&node.op()) && self.passes(&node.name()),
+        let places = naming::places(node, self.options.heads);
+        if places.is_empty() {
+            return self.options.all && has_numbers(&node.op()) && self.passes(&node.name());
         }
+        self.amends(node, &places) || places.iter().any(|place| self.keeps(place))
     }
 
     /// The node is computed: copies what is wanted of it.
     pub fn take<N: Node>(&mut self, node: &N) {
-        match naming::place(node, self.options.heads) {
-            Some(place) => {
-                let Some(rank) = order::rank(place.layer, place.point) else {
-                    return;
-                };
-                if rank.0 > self.last_rank.0 {
-                    self.flush();
-                }
-                self.last_rank = self.last_rank.max(rank);
-                let name = place.name();
-                if place.point == "attn_probs" {
-                    self.scale_scores(rank.0, node.op_param(0));
-                }
-                if node.op() == "FLASH_ATTN_EXT" {
-                    let layer = place.layer.unwrap_or(0);
-                    let hidden =
-                        ["attn_scores", "attn_probs"].map(|point| format!("layer_{layer}_{point}"));
-                    self.tally.hidden_by_fusion.extend(hidden);
-                }
-                if place.layout == Layout::Scores && !self.columns_are_positions {
-                    self.tally.unplaced.insert(name);
-                } else if self.passes(&name) {
-                    self.hold(node, rank, name, place.point, place.layout, 0);
-                }
+        let places = naming::places(node, self.options.heads);
+        for place in &places {
+            let Some(rank) = order::rank(place.layer, place.point) else {
+                continue;
+            };
+            if rank.0 > self.last_rank.0 {
+                self.flush();
             }
-            None => {
-                let name = node.name();
-                let count = self.occurrences.entry(name.clone()).or_insert(0);
-                let occurrence = *count;
-                *count += 1;
-                self.hold(node, self.last_rank, name, "", Layout::AsIs, occurrence);
+            self.last_rank = self.last_rank.max(rank);
+            self.amend(node, place, rank.0);
+            if node.op() == "FLASH_ATTN_EXT" {
+                let layer = place.layer.unwrap_or(0);
+                let hidden =
+                    ["attn_scores", "attn_probs"].map(|point| format!("layer_{layer}_{point}"));
+                self.tally.hidden_by_fusion.extend(hidden);
+            }
+            if place.layout == Layout::Scores && !self.columns_are_positions {
+                self.tally.unplaced.insert(place.name());
+            } else if self.keeps(place) {
+                self.hold(node, rank, place.name(), place.point, place.layout, 0);
             }
         }
+        if places.is_empty() {
+            let name = node.name();
+            let occurrence = self.occurrence(&name);
+            self.hold(node, self.last_rank, name, "", Layout::AsIs, occurrence);
+        }
+    }
+
+    fn occurrence(&mut self, name: &str) -> u64 {
+        let count = self.occurrences.entry(name.to_owned()).or_insert(0);
+        *count += 1;
+        *count - 1
     }
 
     fn passes(&self, name: &str) -> bool {
@@ -229,7 +228,8 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         occurrence: u64,
     ) {
         let src = self.graph.sources(node, &name);
-        self.graph.insert(node, &name);
+        let start = layout.start(node);
+        self.graph.insert(node, start, &name);
         let end = self
             .pass
             .as_ref()
@@ -237,7 +237,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         let kv = usize::try_from(end).unwrap_or(0);
         let dims = layout.dims(node, kv);
         let Some((dims, data)) = dims.and_then(|dims| {
-            layout::gather(node, &dims, &mut self.scratch).map(|data| (dims, data))
+            layout::gather(node, start, &dims, &mut self.scratch).map(|data| (dims, data))
         }) else {
             self.tally
                 .misfits
@@ -248,6 +248,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         let record = Held {
             rank,
             name,
+            node: node.name(),
             point,
             occurrence,
             op: node.op(),
@@ -261,23 +262,13 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             .iter_mut()
             .find(|held| !point.is_empty() && held.name == record.name)
         {
-            Some(held) => *held = record,
+            Some(held) => {
+                let replaced = std::mem::replace(held, record);
+                if self.options.all {
+                    self.keep_replaced(replaced);
+                }
+            }
             None => self.pending.push(record),
-        }
-    }
-
-    /// ggml multiplies the scores by 1/√d inside the softmax; the checkpoint is scaled.
-    fn scale_scores(&mut self, block: usize, factor: f32) {
-        let held = self
-            .pending
-            .iter_mut()
-            .find(|held| held.point == "attn_scores" && held.rank.0 == block);
-        if let Some(Held {
-            data: NodeData::F32(scores),
-            ..
-        }) = held
-        {
-            scores.iter_mut().for_each(|score| *score *= factor);
         }
     }
 

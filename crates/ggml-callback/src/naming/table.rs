@@ -27,10 +27,6 @@ pub(super) enum Form {
     Context,
     /// `[tokens, heads, kv]`.
     Scores,
-    /// `[tokens, chosen experts, features]`.
-    Slots,
-    /// `[tokens, chosen experts]`, each in a row of its own.
-    Column,
 }
 
 /// Weights and biases that give their operation its place: `blk.N.{weight}.weight` or `.bias`.
@@ -109,8 +105,6 @@ impl Form {
             Self::FusedValue => part(query + key, heads.key_value, heads.value_dim),
             Self::Context => all(heads.query, heads.value_dim),
             Self::Scores => Layout::Scores,
-            Self::Slots => Layout::Slots,
-            Self::Column => Layout::Column,
         }
     }
 }
