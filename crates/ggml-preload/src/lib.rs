@@ -26,4 +26,5 @@ mod process;
 mod scheduler;
 mod sequences;
 mod status;
+mod symbols;
 mod trace;

@@ -1,12 +1,11 @@
 //! What happens when the library enters and leaves a process.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::status::{Kind, tell};
-use crate::{hook, origin};
+use crate::{hook, symbols};
 
 /// Whether a trace is asked for.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -35,7 +34,7 @@ pub(crate) fn saw_graph() -> bool {
 #[unsafe(link_section = ".init_array")]
 static ENTER: extern "C" fn() = enter;
 
-/// The loader calls this after `exit`.
+/// The loader calls this after `exit`. It must not be asked for anything meanwhile, see [`symbols`].
 #[cfg(not(test))]
 #[used]
 #[unsafe(link_section = ".fini_array")]
@@ -61,17 +60,10 @@ extern "C" fn leave() {
         hook::finish();
         return;
     }
-    if let Some(path) = loaded_ggml() {
-        tell(Kind::Unseen, path);
+    // In the program itself it was found before the program ran.
+    if let Some(object) =
+        symbols::definer(c"ggml_backend_sched_new").filter(|path| !path.is_empty())
+    {
+        tell(Kind::Unseen, OsStr::from_bytes(object.to_bytes()));
     }
-}
-
-/// The loaded object that defines ggml's scheduler.
-fn loaded_ggml() -> Option<std::path::PathBuf> {
-    let symbol: &CStr = c"ggml_backend_sched_new";
-    let found: *mut c_void = origin::loaded_objects()
-        .iter()
-        .find_map(|object| origin::in_object(object, symbol))?;
-    let object = origin::object_at(found)?;
-    Some(Path::new(std::ffi::OsStr::from_bytes(object.path.to_bytes())).to_owned())
 }

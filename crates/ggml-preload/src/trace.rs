@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ggml_callback::{Heads, Inputs, Node, Pass, Rows, Session, SessionOptions, place};
+use ggml_callback::{Heads, Inputs, Node, Pass, Rows, Session, SessionOptions, places};
 use orch_log::Recorder;
 use orch_log::format::{ModelInfo, Run};
 
@@ -131,7 +131,7 @@ impl Trace {
             Some(positions) => positions.clone(),
             None => {
                 // A model without position numbers; counted where the scores need to know.
-                let needed = place(node, Heads::default()).is_some_and(|place| {
+                let needed = places(node, Heads::default()).iter().any(|place| {
                     place.point == "attn_scores" || place.layer.is_some_and(|layer| layer > 0)
                 });
                 if !needed {
