@@ -40,10 +40,10 @@ impl Graph {
     }
 
     fn visit<N: Node>(&self, node: &N, name: &str, depth: usize, found: &mut Vec<String>) {
-        let inputs = (0..10)
-            .map_while(|index| node.src(index))
-            .chain(node.view_src());
-        for input in inputs {
+        let inputs: Vec<N> = (0..10).map_while(|index| node.src(index)).collect();
+        // A view's source is the tensor it was taken from; the one whose memory it shows may hold more.
+        let owner = inputs.is_empty().then(|| node.view_src()).flatten();
+        for input in inputs.into_iter().chain(owner) {
             let mut known = self.names_of(&input);
             // The product under a bias has the name of the sum.
             if known.iter().any(|known| known == name) {

@@ -1,0 +1,120 @@
+//! What an architecture consists of: hyperparameters and tensors, described by sizes that the model gives.
+
+use super::table;
+
+/// An architecture that [`tiny`](super::tiny) can make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Architecture {
+    /// Interleaved rotation, no biases, tied embeddings.
+    Llama,
+    /// Half-split rotation, biases on Q, K and V, an output matrix of its own.
+    Qwen2,
+    /// Norms of queries and keys, heads larger than the embedding has room for.
+    Qwen3,
+    /// Layer norms, learned positions, biases everywhere, one projection for Q, K and V.
+    Gpt2,
+}
+
+/// A size that tensors and hyperparameters are described with.
+#[derive(Clone, Copy)]
+pub(super) enum Size {
+    /// Elements of a token's vector.
+    Embedding,
+    /// Tokens in the vocabulary.
+    Vocabulary,
+    /// Positions that the model was made for.
+    Context,
+    /// Query heads.
+    Heads,
+    /// Key and value heads.
+    HeadsKv,
+    /// Elements of a head.
+    HeadDim,
+    /// Elements of all query heads.
+    Query,
+    /// Elements of all key heads.
+    Key,
+    /// Elements of all query, key and value heads.
+    Fused,
+    /// Elements of the feed-forward part.
+    FeedForward,
+}
+
+/// Where a random tensor's numbers come from.
+#[derive(Clone, Copy)]
+pub(super) enum Fill {
+    /// A matrix that keeps the magnitude of what it multiplies: standard deviation 1/√inputs.
+    Matrix,
+    /// A norm's weight, a factor.
+    Around1,
+    /// A bias large enough to be missed.
+    Bias,
+    /// A table of vectors.
+    Table,
+}
+
+/// A hyperparameter.
+#[derive(Clone, Copy)]
+pub(super) enum Value {
+    Size(Size),
+    Number(f32),
+}
+
+/// A tensor: name, dimensions innermost first, contents.
+pub(super) type Row = (&'static str, &'static [Size], Fill);
+
+/// Hyperparameters without the architecture's name in front.
+pub(super) type Metadata = &'static [(&'static str, Value)];
+
+/// What sets one architecture apart from another.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) name: &'static str,
+    pub(super) metadata: &'static [Metadata],
+    /// Tensors before the blocks.
+    pub(super) before: &'static [Row],
+    /// Tensors of every block.
+    pub(super) block: &'static [&'static [Row]],
+    /// Tensors after the blocks.
+    pub(super) after: &'static [Row],
+    /// Key and value heads, elements of a head.
+    pub(super) heads: (usize, usize),
+}
+
+impl Plan {
+    /// Nothing equals anything else where the architecture allows it, so that an exchanged axis shows.
+    pub(super) fn size(&self, size: Size, vocabulary: usize) -> usize {
+        let heads = 4;
+        match size {
+            Size::Embedding => 128,
+            Size::Vocabulary => vocabulary,
+            Size::Context => 1024,
+            Size::Heads => heads,
+            Size::HeadsKv => self.heads.0,
+            Size::HeadDim => self.heads.1,
+            Size::Query => heads * self.heads.1,
+            Size::Key => self.heads.0 * self.heads.1,
+            Size::Fused => (heads + 2 * self.heads.0) * self.heads.1,
+            Size::FeedForward => 224,
+        }
+    }
+}
+
+impl Architecture {
+    /// All of them, with their GGUF names.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("llama", Self::Llama),
+        ("qwen2", Self::Qwen2),
+        ("qwen3", Self::Qwen3),
+        ("gpt2", Self::Gpt2),
+    ];
+
+    pub(super) fn plan(self) -> Plan {
+        match self {
+            Self::Llama => table::LLAMA,
+            Self::Qwen2 => table::QWEN2,
+            Self::Qwen3 => table::QWEN3,
+            Self::Gpt2 => table::GPT2,
+        }
+    }
+}
