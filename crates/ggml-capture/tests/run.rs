@@ -84,6 +84,7 @@ fn a_batch_agrees_with_token_by_token() {
         })
         .collect();
     config.forced = Some(Forced::Trace { batches, prompt: 1 });
+    config.prompt = None;
     config.n_predict = None;
     config.log.path = single.clone();
     assert_eq!(capture(&config).passes, tokens);
@@ -127,9 +128,15 @@ fn forced_tokens_are_fed_whatever_is_picked() {
     assert_eq!(summary.continuation[..3], [5, 6, 7]);
     assert_eq!((summary.passes, summary.picks.len()), (4, 4));
 
-    // A trace as the source: same tokens, same numbers, and no prompt needed.
-    config.prompt = None;
+    // A trace as the source: same tokens, same numbers, and no prompt needed; another one is refused.
     config.forced = Some(Forced::read(&first).unwrap());
+    config.prompt = Some("Something else".to_owned());
+    let message = error(&config);
+    assert!(
+        message.contains("not with the prompt `Something else`"),
+        "{message}"
+    );
+    config.prompt = None;
     config.log.path = second.clone();
     assert_eq!(capture(&config).continuation, summary.continuation);
     let (first, second) = (read(&first), read(&second));
@@ -288,7 +295,10 @@ fn wrong_input_is_named() {
     let message = error(&config(&model, &path("no/such/folder/ref.jsonl")));
     assert!(message.contains("no/such/folder/ref.jsonl"), "{message}");
 
-    assert!(!trace.exists(), "an unusable model must not empty an older trace");
+    assert!(
+        !trace.exists(),
+        "an unusable model must not empty an older trace"
+    );
     let mut forced = config(&model, &trace);
     forced.forced = Some(Forced::List(vec![100_000]));
     let message = error(&forced);

@@ -23,12 +23,13 @@ pub(crate) fn start() {
     });
 }
 
-/// Version of the linked ggml, `0.26.0`.
+/// Version of the linked ggml and the commit it was built from, `0.26.0 (1a2b3c4)`.
 pub fn version() -> String {
-    // SAFETY: ggml returns a static string.
-    unsafe { CStr::from_ptr(sys::ggml_version()) }
-        .to_string_lossy()
-        .into_owned()
+    // SAFETY: ggml returns static strings.
+    let text = |pointer| unsafe { CStr::from_ptr(pointer) }.to_string_lossy();
+    // SAFETY: no preconditions.
+    let (version, commit) = unsafe { (sys::ggml_version(), sys::ggml_commit()) };
+    format!("{} ({})", text(version), text(commit))
 }
 
 /// Forgets what was logged; call before an operation whose failure is to be explained.

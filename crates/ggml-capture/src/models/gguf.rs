@@ -13,12 +13,14 @@ use crate::llama::c_string;
 #[derive(Debug)]
 pub(super) struct Gguf(NonNull<sys::gguf_context>);
 
-/// A tensor's entry: its type, dimensions innermost first, and bytes.
+/// A tensor's entry: its type, dimensions innermost first, and size.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) type_name: String,
     pub(super) ne: Vec<usize>,
     pub(super) n_bytes: usize,
+    /// Where the data ends in the file.
+    pub(super) end: u64,
 }
 
 impl Gguf {
@@ -120,6 +122,9 @@ impl Gguf {
                         .map(|n| usize::try_from(*n).unwrap_or(0))
                         .collect(),
                     n_bytes: sys::gguf_get_tensor_size(context, id),
+                    end: (sys::gguf_get_data_offset(context)
+                        + sys::gguf_get_tensor_offset(context, id)
+                        + sys::gguf_get_tensor_size(context, id)) as u64,
                 })
                 .collect()
         }

@@ -67,7 +67,20 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let architecture = file.text("general.architecture").unwrap_or_default();
     let key = |name: &str| format!("{architecture}.{name}");
     let mut types: BTreeMap<String, TensorType> = BTreeMap::new();
+    let length = std::fs::metadata(path)
+        .map_err(Error::io("read model", path))?
+        .len();
     for tensor in file.tensors() {
+        if tensor.end > length {
+            let message = format!(
+                "is cut off: it has {length} bytes, but a tensor ends at byte {}",
+                tensor.end
+            );
+            return Err(Error::Model {
+                path: path.to_owned(),
+                message,
+            });
+        }
         let kind = types.entry(tensor.type_name).or_default();
         kind.tensors += 1;
         kind.elements += tensor.ne.iter().product::<usize>() as u64;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::Config;
 use crate::Error;
 use crate::capture::Tally;
-use crate::llama::{self, Model};
+use crate::llama::{self, ContextOptions, Model};
 
 pub(super) fn describe(
     config: &Config,
@@ -18,6 +18,7 @@ pub(super) fn describe(
     sha256: String,
     prompt: &str,
     tokens: &[i32],
+    options: &ContextOptions,
     tally: &Tally,
 ) -> Run {
     let setting = |name: &str, value: String| (name.to_owned(), value);
@@ -28,7 +29,9 @@ pub(super) fn describe(
         setting("temperature", config.temperature.to_string()),
         setting("seed", config.seed.to_string()),
         setting("forced", config.forced.is_some().to_string()),
-        setting("n_ubatch", tokens.len().to_string()),
+        setting("n_ubatch", options.n_ubatch.to_string()),
+        // Programs of llama.cpp's own repack quantised weights, which sums in another order.
+        setting("repack", "off".to_owned()),
     ];
     if !tally.hidden_by_fusion.is_empty() {
         let names: Vec<&str> = tally.hidden_by_fusion.iter().map(String::as_str).collect();

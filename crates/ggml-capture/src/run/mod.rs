@@ -101,7 +101,15 @@ pub fn run(
         .clone()
         .unwrap_or_else(|| model.text(&plan.prompt));
     let tally = session.borrow().tally().clone();
-    let description = describe(config, &model, sha256, &prompt, &course.tokens, &tally);
+    let description = describe(
+        config,
+        &model,
+        sha256,
+        &prompt,
+        &course.tokens,
+        &options,
+        &tally,
+    );
     recorder
         .describe_run(&description)
         .map_err(Error::io("write the run file of", &config.log.path))?;

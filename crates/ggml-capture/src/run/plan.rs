@@ -30,10 +30,19 @@ impl Plan {
                 .collect()
         };
         let (prompt, forced): (Vec<i32>, VecDeque<i32>) = match (&config.forced, &config.prompt) {
-            (Some(trace @ Forced::Trace { prompt, .. }), _) => {
+            (Some(trace @ Forced::Trace { prompt, .. }), text) => {
                 let tokens = trace.tokens();
                 let (prompt, rest) = tokens.split_at(*prompt);
-                (ids(prompt), Vec::from_iter(ids(rest)).into())
+                let prompt: Vec<i32> = ids(prompt);
+                if let Some(text) = text
+                    && model.tokenize(text)? != prompt
+                {
+                    return Err(Error::Argument(format!(
+                        "the forced trace starts with `{}`, not with the prompt `{text}`: leave the prompt out",
+                        model.text(&prompt)
+                    )));
+                }
+                (prompt, Vec::from_iter(ids(rest)).into())
             }
             (Some(Forced::List(list)), Some(prompt)) => {
                 let list: Vec<i32> = ids(list);
