@@ -7,7 +7,7 @@ mod common;
 
 use common::block::{Block, Cache, Tensors};
 use common::form::{EMBEDDING, Form, LAYERS, VOCABULARY};
-use common::maths::{gelu, ggml_gelu, linear, relative_rmse, sum};
+use common::maths::{capped, gelu, ggml_gelu, linear, relative_rmse, sum};
 use common::{capture, config, read, weights::weights};
 use ggml_capture::models::Architecture;
 
@@ -26,7 +26,7 @@ fn embedding(form: &Form, w: &Tensors, tokens: &[f64], first: usize) -> Vec<f64>
             embedded
         }
     });
-    rows.collect()
+    rows.map(|x| x * form.scale).collect()
 }
 
 fn check(architecture: Architecture) {
@@ -82,7 +82,8 @@ fn check(architecture: Architecture) {
         );
         let output = w.get("output.weight").unwrap_or(&w["token_embd.weight"]);
         let logits = linear(&found["final_norm"], output, None, EMBEDDING);
-        expect("logits".to_owned(), logits);
+        let logits = logits.into_iter().map(|x| capped(x, form.logit_cap));
+        expect("logits".to_owned(), logits.collect());
 
         // Each exactly once, in dataflow order.
         let order: Vec<_> = pass.iter().map(|t| t.record.checkpoint.clone()).collect();
@@ -120,4 +121,14 @@ fn qwen3() {
 #[test]
 fn gpt2() {
     check(Architecture::Gpt2);
+}
+
+#[test]
+fn gemma2() {
+    check(Architecture::Gemma2);
+}
+
+#[test]
+fn gemma3() {
+    check(Architecture::Gemma3);
 }

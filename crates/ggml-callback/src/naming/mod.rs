@@ -10,7 +10,7 @@ mod table;
 use super::graph;
 use super::layout::Layout;
 use super::node::Node;
-use table::{BY_NAME, BY_WEIGHT, Form, OUTSIDE, STREAM};
+use table::{BY_NAME, BY_WEIGHT, Form, OUTSIDE, OUTSIDE_BY_NAME};
 
 /// Shape of the attention of one model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,8 +87,11 @@ fn without_weight<N: Node>(node: &N, op: &str, heads: Heads) -> Option<Place> {
         });
     }
     let name = node.name();
-    if STREAM.iter().any(|row| row.0 == name && row.1 == op) {
-        return Some(Place::outside("embedding"));
+    if let Some(row) = OUTSIDE_BY_NAME
+        .iter()
+        .find(|row| row.0 == name && row.1 == op)
+    {
+        return Some(Place::outside(row.2));
     }
     let (base, layer) = name.rsplit_once('-')?;
     let layer = layer.parse().ok()?;

@@ -66,18 +66,27 @@ pub(super) const BY_NAME: &[(&str, &str, &str, Form)] = &[
     ("Qcur", "ROPE", "q_rope", Form::Query),
     ("Kcur", "ROPE", "k_rope", Form::Key),
     ("kq", "MUL_MAT", "attn_scores", Form::Scores),
+    // With a soft cap.
+    ("kq_scaled_2", "SCALE", "attn_scores", Form::Scores),
     ("kq_soft_max", "SOFT_MAX", "attn_probs", Form::Scores),
     ("kqv_out", "CONT", "attn_context", Form::Context),
     ("ffn_inp", "ADD", "attn_residual", Form::Rows),
+    ("sa_out", "ADD", "attn_residual", Form::Rows),
     ("ffn_swiglu", "SWIGLU", "ffn_act", Form::Rows),
+    ("ffn_geglu", "GEGLU", "ffn_act", Form::Rows),
     ("ffn_gelu", "GELU", "ffn_act", Form::Rows),
     ("l_out", "ADD", "output", Form::Rows),
 ];
 
-/// The stream that enters the first block, where it is more than rows of the embedding table: ggml's name, operation.
-pub(super) const STREAM: &[(&str, &str)] = &[
-    // With learned positions.
-    ("inpL", "ADD"),
+/// Operations outside the blocks without a weight: ggml's name, operation, checkpoint.
+pub(super) const OUTSIDE_BY_NAME: &[(&str, &str, &str)] = &[
+    // The stream that enters the first block, where it is more than rows of the embedding table: with learned
+    // positions, with a scale.
+    ("inpL", "ADD", "embedding"),
+    ("inp_scaled", "SCALE", "embedding"),
+    ("inp_scaled", "MUL", "embedding"),
+    // With a soft cap.
+    ("result_output", "SCALE", "logits"),
 ];
 
 impl Form {

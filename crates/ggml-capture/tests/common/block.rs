@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::form::{Form, HEADS};
-use super::maths::{Rope, layer_norm, linear, rms_norm, sum};
+use super::maths::{Rope, capped, layer_norm, linear, rms_norm, sum};
 
 /// Tensors by name.
 pub(crate) type Tensors = HashMap<String, Vec<f64>>;
@@ -57,9 +57,10 @@ impl<'a> Block<'a> {
             ("q", "k")
         };
         if let Some((base, neighbours)) = form.rope {
+            let window = form.window_of(self.layer);
             let rope = Rope {
                 dim: form.head_dim,
-                base,
+                base: window.map_or(base, |window| window.base),
                 neighbours,
                 factors: None,
             };
@@ -71,11 +72,33 @@ impl<'a> Block<'a> {
         cache.values.extend_from_slice(self.at("v"));
         out.extend(self.attention(query, cache));
         out.push(("attn_out", self.linear("attn_context", "attn_output")));
-        out.push(("attn_residual", sum(self.at("attn_out"), stream)));
+        let attended = self.post_norm(
+            "attn_out",
+            "post_attention_norm",
+            "attn_post_norm",
+            &mut out,
+        );
+        out.push(("attn_residual", sum(self.at(attended), stream)));
         out.push(("ffn_norm", self.norm(self.at("attn_residual"), "ffn_norm")));
         out.extend(self.feed_forward());
-        out.push(("output", sum(self.at("ffn_out"), self.at("attn_residual"))));
+        let fed = self.post_norm("ffn_out", "post_ffw_norm", "ffn_post_norm", &mut out);
+        out.push(("output", sum(self.at(fed), self.at("attn_residual"))));
         out
+    }
+
+    /// Norms `input` where the architecture does. Returns what goes on.
+    fn post_norm(
+        &self,
+        input: &'static str,
+        tensor: &str,
+        point: &'static str,
+        out: &mut Vec<(&'static str, Vec<f64>)>,
+    ) -> &'static str {
+        if !self.form.post_norms {
+            return input;
+        }
+        out.push((point, self.norm(self.at(input), tensor)));
+        point
     }
 
     pub(crate) fn at(&self, point: &str) -> &'a [f64] {
@@ -131,6 +154,7 @@ impl<'a> Block<'a> {
 
     fn attention(&self, query: &str, cache: &Cache) -> [(&'static str, Vec<f64>); 3] {
         let (dim, heads_kv) = (self.form.head_dim, self.form.heads_kv);
+        let window = self.form.window_of(self.layer);
         let kv = self.first + self.tokens;
         let (mut scores, mut probs, mut context) = (Vec::new(), Vec::new(), Vec::new());
         for token in 0..self.tokens {
@@ -149,11 +173,13 @@ impl<'a> Block<'a> {
                         .map(|(d, q)| q * of(&cache.keys, j, d));
                     products.sum::<f64>()
                 };
-                scores.extend((0..kv).map(|j| dot(j) / (dim as f64).sqrt()));
+                let scaled = (0..kv).map(|j| dot(j) / (dim as f64).sqrt());
+                scores.extend(scaled.map(|score| capped(score, self.form.score_cap)));
 
                 let scored = &self.at("attn_scores")[row * kv..][..kv];
                 let seen = |j: usize| {
-                    if j <= self.first + token {
+                    let own = self.first + token;
+                    if j <= own && window.is_none_or(|window| own - j < window.length) {
                         scored[j].exp()
                     } else {
                         0.0

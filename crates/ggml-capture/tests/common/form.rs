@@ -24,9 +24,25 @@ pub(crate) struct Form {
     pub(crate) activation: fn(f64) -> f64,
     /// A table of learned positions.
     pub(crate) positions: bool,
+    /// Factor of the embedding.
+    pub(crate) scale: f64,
+    /// Norms after attention and after the feed-forward part.
+    pub(crate) post_norms: bool,
+    pub(crate) score_cap: Option<f64>,
+    pub(crate) logit_cap: Option<f64>,
+    pub(crate) window: Option<Window>,
     /// How far a batch may be from token by token, as relative RMSE. A rounding that flips in GELU's table of `f16`
     /// is carried on.
     pub(crate) batch_limit: f64,
+}
+
+/// The sliding window of every other block, the first included.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    /// Positions seen, the own one included.
+    pub(crate) length: usize,
+    /// Base of the rotation inside.
+    pub(crate) base: f64,
 }
 
 pub(crate) const LAYERS: usize = 3;
@@ -46,7 +62,29 @@ const LLAMA: Form = Form {
     gated: true,
     activation: silu,
     positions: false,
+    scale: 1.0,
+    post_norms: false,
+    score_cap: None,
+    logit_cap: None,
+    window: None,
     batch_limit: 2e-6,
+};
+
+/// What Gemma 2 and 3 share.
+const GEMMA: Form = Form {
+    head_dim: 48,
+    epsilon: 1e-6,
+    rope: Some((10_000.0, false)),
+    activation: ggml_gelu,
+    // √128
+    scale: 11.313_708_498_984_76,
+    post_norms: true,
+    window: Some(Window {
+        length: 4,
+        base: 10_000.0,
+    }),
+    batch_limit: 1e-3,
+    ..LLAMA
 };
 
 /// All tiny architectures.
@@ -78,12 +116,29 @@ pub(crate) const FORMS: &[Form] = &[
         batch_limit: 1e-4,
         ..LLAMA
     },
+    Form {
+        architecture: Architecture::Gemma2,
+        score_cap: Some(2.0),
+        logit_cap: Some(3.0),
+        ..GEMMA
+    },
+    Form {
+        architecture: Architecture::Gemma3,
+        rope: Some((1_000_000.0, false)),
+        qk_norm: true,
+        ..GEMMA
+    },
 ];
 
 impl Form {
     pub(crate) fn of(architecture: Architecture) -> Self {
         let found = FORMS.iter().find(|form| form.architecture == architecture);
         *found.expect("every architecture has a form")
+    }
+
+    /// The window of block `layer`, where it has one.
+    pub(crate) fn window_of(&self, layer: usize) -> Option<Window> {
+        self.window.filter(|_| layer % 2 == 0)
     }
 
     pub(crate) fn model(&self, folder: &Path) -> std::path::PathBuf {

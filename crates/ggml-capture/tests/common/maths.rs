@@ -93,6 +93,11 @@ pub(crate) fn ggml_gelu(x: f64) -> f64 {
     }
 }
 
+/// Soft cap (Gemma Team 2024).
+pub(crate) fn capped(x: f64, cap: Option<f64>) -> f64 {
+    cap.map_or(x, |cap| cap * (x / cap).tanh())
+}
+
 pub(crate) fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }

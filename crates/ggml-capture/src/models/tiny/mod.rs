@@ -105,6 +105,7 @@ fn describe(file: &mut Gguf, plan: &Plan, options: &TinyOptions) {
     for (name, value) in plan.metadata.iter().copied().flatten() {
         match value {
             Value::Size(value) => file.set_u32(&key(name), size(plan.size(*value, 0))),
+            Value::Count(value) => file.set_u32(&key(name), *value),
             Value::Number(value) => file.set_f32(&key(name), *value),
         }
     }

@@ -13,6 +13,12 @@ pub enum Architecture {
     Qwen3,
     /// Layer norms, learned positions, biases everywhere, one projection for Q, K and V.
     Gpt2,
+    /// Scaled embedding, norms after both parts of a block, soft caps of scores and logits, a sliding window in every
+    /// other block.
+    Gemma2,
+    /// Scaled embedding, norms of queries and keys and after both parts of a block, a sliding window with a rotation of
+    /// its own in every other block.
+    Gemma3,
 }
 
 /// A size that tensors and hyperparameters are described with.
@@ -57,6 +63,7 @@ pub(super) enum Fill {
 #[derive(Clone, Copy)]
 pub(super) enum Value {
     Size(Size),
+    Count(u32),
     Number(f32),
 }
 
@@ -102,11 +109,13 @@ impl Plan {
 
 impl Architecture {
     /// All of them, with their GGUF names.
-    pub const ALL: [(&'static str, Self); 4] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
         ("gpt2", Self::Gpt2),
+        ("gemma2", Self::Gemma2),
+        ("gemma3", Self::Gemma3),
     ];
 
     pub(super) fn plan(self) -> Plan {
@@ -115,6 +124,8 @@ impl Architecture {
             Self::Qwen2 => table::QWEN2,
             Self::Qwen3 => table::QWEN3,
             Self::Gpt2 => table::GPT2,
+            Self::Gemma2 => table::GEMMA2,
+            Self::Gemma3 => table::GEMMA3,
         }
     }
 }

@@ -62,6 +62,11 @@ const QK_NORM: &[Row] = &[
     ("attn_k_norm.weight", &[HeadDim], Around1),
 ];
 
+const POST_NORMS: &[Row] = &[
+    ("post_attention_norm.weight", &[Embedding], Around1),
+    ("post_ffw_norm.weight", &[Embedding], Around1),
+];
+
 const GPT2_BLOCK: &[Row] = &[
     ("attn_norm.weight", &[Embedding], Around1),
     ("attn_norm.bias", &[Embedding], Bias),
@@ -129,4 +134,46 @@ pub(super) const GPT2: Plan = Plan {
     block: &[GPT2_BLOCK],
     after: &[NORM, ("output_norm.bias", &[Embedding], Bias)],
     heads: MULTI_HEAD,
+};
+
+/// Shorter than the prompts of tests, so that something is outside.
+const WINDOW: (&str, Value) = ("attention.sliding_window", Value::Count(4));
+
+pub(super) const GEMMA2: Plan = Plan {
+    name: "gemma2",
+    metadata: &[
+        COMMON,
+        ROTATION,
+        HEAD_SIZE,
+        &[
+            number("rope.freq_base", 10_000.0),
+            number(EPSILON, 1e-6),
+            WINDOW,
+            // Lower than in real models, whose numbers are larger.
+            number("attn_logit_softcapping", 2.0),
+            number("final_logit_softcapping", 3.0),
+        ],
+    ],
+    block: &[ATTENTION, GATED, POST_NORMS],
+    heads: WIDE,
+    ..LLAMA
+};
+
+pub(super) const GEMMA3: Plan = Plan {
+    name: "gemma3",
+    metadata: &[
+        COMMON,
+        ROTATION,
+        HEAD_SIZE,
+        &[
+            number("rope.freq_base", 1_000_000.0),
+            number("rope.freq_base_swa", 10_000.0),
+            number(EPSILON, 1e-6),
+            WINDOW,
+            ("attention.sliding_window_pattern", Value::Count(2)),
+        ],
+    ],
+    block: &[ATTENTION, QK_NORM, GATED, POST_NORMS],
+    heads: WIDE,
+    ..LLAMA
 };
