@@ -2,39 +2,51 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
+/// `ggml_get_name` and `ggml_op_desc`.
+pub(crate) type TextOfTensor = unsafe extern "C" fn(tensor: *const c_void) -> *const c_char;
+/// `ggml_type_name`.
+pub(crate) type TextOfType = unsafe extern "C" fn(kind: c_int) -> *const c_char;
+/// `ggml_nbytes`.
+pub(crate) type SizeOfTensor = unsafe extern "C" fn(tensor: *const c_void) -> usize;
+/// `ggml_backend_tensor_get`.
+pub(crate) type TensorGet = unsafe extern "C" fn(
+    tensor: *const c_void,
+    data: *mut c_void,
+    offset_bytes: usize,
+    size_bytes: usize,
+);
+/// `ggml_graph_n_nodes`.
+pub(crate) type CountOfGraph = unsafe extern "C" fn(graph: *mut c_void) -> c_int;
+/// `ggml_graph_node`.
+pub(crate) type NodeOfGraph = unsafe extern "C" fn(graph: *mut c_void, index: c_int) -> *mut c_void;
+
 /// The functions of one copy of ggml. `repr(C)`, because `orch_log_ggml.hpp` passes them in this order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accessors {
-    pub(crate) get_name: unsafe extern "C" fn(tensor: *const c_void) -> *const c_char,
+    pub(crate) get_name: TextOfTensor,
     /// The operation; for unary and gated operations which one, `SILU`, `SWIGLU`.
-    pub(crate) op_desc: unsafe extern "C" fn(tensor: *const c_void) -> *const c_char,
-    pub(crate) type_name: unsafe extern "C" fn(kind: c_int) -> *const c_char,
-    pub(crate) nbytes: unsafe extern "C" fn(tensor: *const c_void) -> usize,
-    /// `ggml_backend_tensor_get`.
-    pub(crate) tensor_get: unsafe extern "C" fn(
-        tensor: *const c_void,
-        data: *mut c_void,
-        offset_bytes: usize,
-        size_bytes: usize,
-    ),
+    pub(crate) op_desc: TextOfTensor,
+    pub(crate) type_name: TextOfType,
+    pub(crate) nbytes: SizeOfTensor,
+    pub(crate) tensor_get: TensorGet,
 }
 
 /// The functions that list a graph's nodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GraphAccessors {
-    pub(crate) n_nodes: unsafe extern "C" fn(graph: *mut c_void) -> c_int,
-    pub(crate) node: unsafe extern "C" fn(graph: *mut c_void, index: c_int) -> *mut c_void,
+    pub(crate) n_nodes: CountOfGraph,
+    pub(crate) node: NodeOfGraph,
 }
 
-/// Casts a symbol to the function type that the place expects.
+/// A symbol as a function of the given type.
 ///
-/// Used only with symbols whose type has been the same in all of ggml's headers since the scheduler's callback
-/// exists, January 2024.
+/// Used only with types that the symbol has had in all of ggml's headers since the scheduler's callback exists, January
+/// 2024.
 macro_rules! function {
-    ($symbol:expr) => {
+    ($symbol:expr, $function:ty) => {
         // SAFETY: the headers say so, see above.
-        unsafe { std::mem::transmute::<*mut std::ffi::c_void, _>($symbol) }
+        unsafe { std::mem::transmute::<*mut std::ffi::c_void, $function>($symbol) }
     };
 }
 pub(crate) use function;
@@ -43,11 +55,11 @@ impl Accessors {
     /// `None` when one is missing.
     pub(crate) fn find(find: impl Fn(&CStr) -> Option<*mut c_void>) -> Option<Self> {
         Some(Self {
-            get_name: function!(find(c"ggml_get_name")?),
-            op_desc: function!(find(c"ggml_op_desc")?),
-            type_name: function!(find(c"ggml_type_name")?),
-            nbytes: function!(find(c"ggml_nbytes")?),
-            tensor_get: function!(find(c"ggml_backend_tensor_get")?),
+            get_name: function!(find(c"ggml_get_name")?, TextOfTensor),
+            op_desc: function!(find(c"ggml_op_desc")?, TextOfTensor),
+            type_name: function!(find(c"ggml_type_name")?, TextOfType),
+            nbytes: function!(find(c"ggml_nbytes")?, SizeOfTensor),
+            tensor_get: function!(find(c"ggml_backend_tensor_get")?, TensorGet),
         })
     }
 }
@@ -56,8 +68,8 @@ impl GraphAccessors {
     /// `None` before October 2024.
     pub(crate) fn find(find: impl Fn(&CStr) -> Option<*mut c_void>) -> Option<Self> {
         Some(Self {
-            n_nodes: function!(find(c"ggml_graph_n_nodes")?),
-            node: function!(find(c"ggml_graph_node")?),
+            n_nodes: function!(find(c"ggml_graph_n_nodes")?, CountOfGraph),
+            node: function!(find(c"ggml_graph_node")?, NodeOfGraph),
         })
     }
 }

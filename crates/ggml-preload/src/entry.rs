@@ -166,8 +166,10 @@ unsafe fn compute(
     real: Option<GraphCompute>,
 ) -> c_int {
     let Some(real) = real else { return FAILED };
-    // SAFETY, for both calls: the program's own arguments.
-    let forward = || unsafe { real(address, graph) };
+    let forward = || {
+        // SAFETY: the program's own arguments.
+        unsafe { real(address, graph) }
+    };
     if !process::is_on() {
         return forward();
     }

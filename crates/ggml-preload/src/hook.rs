@@ -104,15 +104,11 @@ unsafe fn prepare(scheduler: &Scheduler, graph: *mut c_void) -> Option<Running> 
         }
     };
     // SAFETY: nodes of this copy of ggml, which live as long as the graph.
-    let is_marked = |node: &*mut c_void| {
-        unsafe { Tensor::new(*node, &ggml) }.is_some_and(|node| node.is_marked_computed())
-    };
-    ggml.marks_computed = nodes.iter().any(is_marked);
+    let marks = unsafe { Tensor::all(&nodes, &ggml) }.any(|node| node.is_marked_computed());
+    ggml.marks_computed = marks;
 
     // SAFETY: as above.
-    let tensors = nodes
-        .iter()
-        .filter_map(|node| unsafe { Tensor::new(*node, &ggml) });
+    let tensors = unsafe { Tensor::all(&nodes, &ggml) };
     // A graph that looks up no token is no forward pass: it moves the cache, or reads an image.
     let table = tensors
         .clone()

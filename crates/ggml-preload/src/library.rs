@@ -108,12 +108,13 @@ impl Library {
         Self {
             base: object.base,
             path: object.path.to_string_lossy().into_owned(),
-            set_eval_callback: function!(set),
+            set_eval_callback: function!(set, SetEvalCallback),
             graph_compute: find(c"ggml_backend_sched_graph_compute")
-                .map(|symbol| function!(symbol)),
+                .map(|symbol| function!(symbol, GraphCompute)),
             graph_compute_async: find(c"ggml_backend_sched_graph_compute_async")
-                .map(|symbol| function!(symbol)),
-            scheduler_free: find(c"ggml_backend_sched_free").map(|symbol| function!(symbol)),
+                .map(|symbol| function!(symbol, GraphCompute)),
+            scheduler_free: find(c"ggml_backend_sched_free")
+                .map(|symbol| function!(symbol, SchedulerFree)),
             graph: GraphAccessors::find(find),
             accessors: Accessors::find(find),
             ggml: OnceLock::new(),

@@ -35,6 +35,21 @@ impl<'g> Tensor<'g> {
         NonNull::new(pointer).map(|pointer| Self { pointer, ggml })
     }
 
+    /// The tensors behind `pointers`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`new`](Self::new), for each.
+    pub(crate) unsafe fn all<'p>(
+        pointers: &'p [*mut c_void],
+        ggml: &'g Ggml,
+    ) -> impl Iterator<Item = Self> + Clone + use<'p, 'g> {
+        // SAFETY: as the caller says.
+        pointers
+            .iter()
+            .filter_map(move |pointer| unsafe { Self::new(*pointer, ggml) })
+    }
+
     /// # Safety
     ///
     /// A value of type `T` lies at `offset`.

@@ -29,15 +29,13 @@ pub(crate) fn saw_graph() -> bool {
 }
 
 /// The loader calls this before `main`.
-#[cfg(not(test))]
 #[used]
-#[unsafe(link_section = ".init_array")]
+#[cfg_attr(not(test), unsafe(link_section = ".init_array"))]
 static ENTER: extern "C" fn() = enter;
 
 /// The loader calls this after `exit`. It must not be asked for anything meanwhile, see [`symbols`].
-#[cfg(not(test))]
 #[used]
-#[unsafe(link_section = ".fini_array")]
+#[cfg_attr(not(test), unsafe(link_section = ".fini_array"))]
 static LEAVE: extern "C" fn() = leave;
 
 extern "C" fn enter() {
