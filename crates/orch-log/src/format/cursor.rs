@@ -38,6 +38,20 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// Reads at an earlier position, and goes on where it was.
+    pub(crate) fn at<T>(
+        &mut self,
+        position: usize,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let here = std::mem::replace(&mut self.at, position);
+        let outcome = read(self);
+        if outcome.is_ok() {
+            self.at = here;
+        }
+        outcome
+    }
+
     pub(crate) fn error<T>(&self, message: impl Into<String>) -> Result<T> {
         self.error_at(self.at, message)
     }
@@ -185,6 +199,44 @@ impl<'a> Cursor<'a> {
             }
         }
         self.error_at(start - 1, "string without an end")
+    }
+
+    /// A string that is the value of `field`.
+    pub(crate) fn string_field<'s>(
+        &mut self,
+        scratch: &'s mut String,
+        field: &str,
+    ) -> Result<&'s str>
+    where
+        'a: 's,
+    {
+        if self.peek() != Some(b'"') {
+            return self.expected(&format!("a string for `{field}`"));
+        }
+        self.string(scratch)
+    }
+
+    /// An integer that is the value of `field`.
+    pub(crate) fn integer_field(&mut self, field: &str) -> Result<i64> {
+        self.peek();
+        let at = self.at;
+        match self.eat_number() {
+            Some(number) => number.as_i64().map_or_else(
+                || self.error_at(at, format!("`{field}` is not an integer of 64 bits")),
+                Ok,
+            ),
+            None => self.expected(&format!("an integer for `{field}`")),
+        }
+    }
+
+    /// A count that is the value of `field`.
+    pub(crate) fn count_field(&mut self, field: &str) -> Result<usize> {
+        self.peek();
+        let at = self.at;
+        match usize::try_from(self.integer_field(field)?) {
+            Ok(count) => Ok(count),
+            Err(_) => self.error_at(at, format!("`{field}` is negative")),
+        }
     }
 
     fn utf8(&self, from: usize, to: usize) -> Result<&'a str> {

@@ -17,7 +17,11 @@ mod decimal;
 #[cfg(feature = "read")]
 mod parser;
 #[cfg(feature = "read")]
+mod parts;
+#[cfg(feature = "read")]
 mod record;
+#[cfg(feature = "read")]
+mod run_parser;
 
 pub use dtype::{Dtype, TypeName};
 pub use event::{Event, Shape, Shard};
@@ -30,6 +34,8 @@ pub use cursor::ParseError;
 pub use parser::{Parsed, parse_line, parse_line_into};
 #[cfg(feature = "read")]
 pub use record::Record;
+#[cfg(feature = "read")]
+pub use run_parser::parse_run;
 
 pub use crate::summary::{Sketch, Stats};
 

@@ -87,7 +87,27 @@ mod tests {
         }
     }
 
+    /// The significant digits, without point, exponent and the zeros around them.
+    fn digits(text: &str) -> String {
+        let significand = text
+            .split(['e', 'E'])
+            .next()
+            .unwrap_or_default()
+            .replace(['.', '-'], "");
+        significand.trim_matches('0').to_owned()
+    }
+
     proptest::proptest! {
+        /// The standard library prints the shortest digits too, by another algorithm.
+        #[test]
+        fn as_short_as_can_be(narrow: u32, wide: u64) {
+            let (narrow, wide) = (f32::from_bits(narrow), f64::from_bits(wide));
+            if narrow.is_finite() && wide.is_finite() {
+                proptest::prop_assert_eq!(digits(&text(Number::F32(narrow))), digits(&format!("{narrow:e}")));
+                proptest::prop_assert_eq!(digits(&text(Number::F64(wide))), digits(&format!("{wide:e}")));
+            }
+        }
+
         #[test]
         fn f32_reads_back(bits: u32) {
             let value = f32::from_bits(bits);
