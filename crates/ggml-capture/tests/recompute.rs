@@ -132,3 +132,8 @@ fn gemma2() {
 fn gemma3() {
     check(Architecture::Gemma3);
 }
+
+#[test]
+fn phi3() {
+    check(Architecture::Phi3);
+}

@@ -61,14 +61,21 @@ const WEIGHTED: [&str; 4] = ["MUL_MAT", "MUL", "ADD", "MUL_MAT_ID"];
 /// whatever else has no canonical name.
 pub fn places<N: Node>(node: &N, heads: Heads) -> Vec<Place> {
     let op = node.op();
-    if WEIGHTED.contains(&op.as_str()) {
-        let inputs = (0..2).filter_map(|index| node.src(index));
-        let places = inputs.map(|input| by_weight(&input.name(), heads));
-        if let Some(places) = places.into_iter().find(|places| !places.is_empty()) {
-            return places;
-        }
+    let places = weighted(node, &op, heads);
+    if !places.is_empty() {
+        return places;
     }
     without_weight(node, &op, heads).into_iter().collect()
+}
+
+/// The places of an operation on a weight.
+fn weighted<N: Node>(node: &N, op: &str, heads: Heads) -> Vec<Place> {
+    if !WEIGHTED.contains(&op) {
+        return Vec::new();
+    }
+    let inputs = (0..2).filter_map(|index| node.src(index));
+    let mut places = inputs.map(|input| by_weight(&input.name(), heads));
+    places.find(|places| !places.is_empty()).unwrap_or_default()
 }
 
 fn without_weight<N: Node>(node: &N, op: &str, heads: Heads) -> Option<Place> {
@@ -93,6 +100,10 @@ fn without_weight<N: Node>(node: &N, op: &str, heads: Heads) -> Option<Place> {
     {
         return Some(Place::outside(row.2));
     }
+    by_name(&name, op, heads).or_else(|| (op == "ADD").then(|| residual(node, heads)).flatten())
+}
+
+fn by_name(name: &str, op: &str, heads: Heads) -> Option<Place> {
     let (base, layer) = name.rsplit_once('-')?;
     let layer = layer.parse().ok()?;
     let (_, _, point, form) = BY_NAME.iter().find(|row| row.0 == base && row.1 == op)?;
@@ -101,6 +112,30 @@ fn without_weight<N: Node>(node: &N, op: &str, heads: Heads) -> Option<Place> {
         point,
         layout: form.layout(heads),
     })
+}
+
+/// What attention adds to the stream, where the sum has no name: one of its inputs is the output of the attention, and
+/// the other is nothing of the same block.
+fn residual<N: Node>(sum: &N, heads: Heads) -> Option<Place> {
+    let input = |index| {
+        let mut input = sum.src(index)?;
+        if input.op() == "GET_ROWS" {
+            // The rows whose logits are asked for.
+            input = input.src(0)?;
+        }
+        weighted(&input, &input.op(), heads).into_iter().next()
+    };
+    match (input(0), input(1)) {
+        (Some(place), None) | (None, Some(place))
+            if matches!(place.point, "attn_out" | "attn_post_norm") =>
+        {
+            Some(Place {
+                point: "attn_residual",
+                ..place
+            })
+        }
+        _ => None,
+    }
 }
 
 /// The places of an operation that reads `weight`.

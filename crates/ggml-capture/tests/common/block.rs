@@ -62,7 +62,7 @@ impl<'a> Block<'a> {
                 dim: form.head_dim,
                 base: window.map_or(base, |window| window.base),
                 neighbours,
-                factors: None,
+                factors: form.rope_factors.map(|name| self.weights[name].as_slice()),
             };
             out.push(("q_rope", rope.turn(self.at(query), HEADS, self.first)));
             out.push(("k_rope", rope.turn(self.at(key), form.heads_kv, self.first)));
@@ -204,8 +204,14 @@ impl<'a> Block<'a> {
         let activation = self.form.activation;
         let mut out = Vec::new();
         if self.form.gated {
-            out.push(("ffn_gate", self.linear("ffn_norm", "ffn_gate")));
-            out.push(("ffn_up", self.linear("ffn_norm", "ffn_up")));
+            if self.form.fused_gate {
+                let half = self.at("ffn_act").len() / self.tokens;
+                out.push(("ffn_gate", self.part("ffn_norm", "ffn_up", 0..half)));
+                out.push(("ffn_up", self.part("ffn_norm", "ffn_up", half..2 * half)));
+            } else {
+                out.push(("ffn_gate", self.linear("ffn_norm", "ffn_gate")));
+                out.push(("ffn_up", self.linear("ffn_norm", "ffn_up")));
+            }
             let gated = self.at("ffn_gate").iter().zip(self.at("ffn_up"));
             let gated = gated.map(|(gate, up)| activation(*gate) * up);
             out.push(("ffn_act", gated.collect()));

@@ -17,10 +17,14 @@ pub(crate) struct Form {
     pub(crate) layer_norm: bool,
     /// Base, and whether pairs are neighbours.
     pub(crate) rope: Option<(f64, bool)>,
+    /// Tensor of factors that the frequencies are divided by.
+    pub(crate) rope_factors: Option<&'static str>,
     pub(crate) qk_norm: bool,
     /// One product for Q, K and V.
     pub(crate) fused_qkv: bool,
     pub(crate) gated: bool,
+    /// One product for gate and up.
+    pub(crate) fused_gate: bool,
     pub(crate) activation: fn(f64) -> f64,
     /// A table of learned positions.
     pub(crate) positions: bool,
@@ -57,9 +61,11 @@ const LLAMA: Form = Form {
     epsilon: 1e-5,
     layer_norm: false,
     rope: Some((10_000.0, true)),
+    rope_factors: None,
     qk_norm: false,
     fused_qkv: false,
     gated: true,
+    fused_gate: false,
     activation: silu,
     positions: false,
     scale: 1.0,
@@ -128,6 +134,14 @@ pub(crate) const FORMS: &[Form] = &[
         qk_norm: true,
         ..GEMMA
     },
+    Form {
+        architecture: Architecture::Phi3,
+        rope: Some((10_000.0, false)),
+        rope_factors: Some("rope_factors_short.weight"),
+        fused_qkv: true,
+        fused_gate: true,
+        ..LLAMA
+    },
 ];
 
 impl Form {
@@ -138,7 +152,7 @@ impl Form {
 
     /// The window of block `layer`, where it has one.
     pub(crate) fn window_of(&self, layer: usize) -> Option<Window> {
-        self.window.filter(|_| layer % 2 == 0)
+        self.window.filter(|_| layer.is_multiple_of(2))
     }
 
     pub(crate) fn model(&self, folder: &Path) -> std::path::PathBuf {

@@ -96,9 +96,10 @@ fn describe(file: &mut Gguf, plan: &Plan, options: &TinyOptions) {
     let size = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     let key = |name: &str| format!("{}.{name}", plan.name);
     file.set_text("general.architecture", plan.name);
+    // Without the architecture: llama.cpp takes a name with `phi3` in it for a promise of Phi-3's tokenizer.
     file.set_text(
         "general.name",
-        &format!("tiny random {} (seed {})", plan.name, options.seed),
+        &format!("tiny random model (seed {})", options.seed),
     );
     file.set_u32("general.file_type", u32::from(options.half));
     file.set_u32(&key("block_count"), size(options.layers));

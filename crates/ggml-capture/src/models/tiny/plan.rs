@@ -19,6 +19,8 @@ pub enum Architecture {
     /// Scaled embedding, norms of queries and keys and after both parts of a block, a sliding window with a rotation of
     /// its own in every other block.
     Gemma3,
+    /// One projection for Q, K and V, one for gate and up, rotation with a factor for each pair.
+    Phi3,
 }
 
 /// A size that tensors and hyperparameters are described with.
@@ -36,6 +38,8 @@ pub(super) enum Size {
     HeadsKv,
     /// Elements of a head.
     HeadDim,
+    /// Pairs of a head that are rotated together.
+    Pairs,
     /// Elements of all query heads.
     Query,
     /// Elements of all key heads.
@@ -44,6 +48,8 @@ pub(super) enum Size {
     Fused,
     /// Elements of the feed-forward part.
     FeedForward,
+    /// Elements of the feed-forward part and its gate.
+    GateAndUp,
 }
 
 /// Where a random tensor's numbers come from.
@@ -99,23 +105,26 @@ impl Plan {
             Size::Heads => heads,
             Size::HeadsKv => self.heads.0,
             Size::HeadDim => self.heads.1,
+            Size::Pairs => self.heads.1 / 2,
             Size::Query => heads * self.heads.1,
             Size::Key => self.heads.0 * self.heads.1,
             Size::Fused => (heads + 2 * self.heads.0) * self.heads.1,
             Size::FeedForward => 224,
+            Size::GateAndUp => 2 * 224,
         }
     }
 }
 
 impl Architecture {
     /// All of them, with their GGUF names.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
         ("gpt2", Self::Gpt2),
         ("gemma2", Self::Gemma2),
         ("gemma3", Self::Gemma3),
+        ("phi3", Self::Phi3),
     ];
 
     pub(super) fn plan(self) -> Plan {
@@ -126,6 +135,7 @@ impl Architecture {
             Self::Gpt2 => table::GPT2,
             Self::Gemma2 => table::GEMMA2,
             Self::Gemma3 => table::GEMMA3,
+            Self::Phi3 => table::PHI3,
         }
     }
 }

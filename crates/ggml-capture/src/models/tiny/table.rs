@@ -177,3 +177,22 @@ pub(super) const GEMMA3: Plan = Plan {
     heads: WIDE,
     ..LLAMA
 };
+
+pub(super) const PHI3: Plan = Plan {
+    name: "phi3",
+    before: &[
+        ("token_embd.weight", &[Embedding, Vocabulary], Table),
+        ("rope_factors_long.weight", &[Size::Pairs], Around1),
+        ("rope_factors_short.weight", &[Size::Pairs], Around1),
+    ],
+    block: &[&[
+        ("attn_norm.weight", &[Embedding], Around1),
+        ("attn_qkv.weight", &[Embedding, Size::Fused], Matrix),
+        ("attn_output.weight", &[Query, Embedding], Matrix),
+        ("ffn_norm.weight", &[Embedding], Around1),
+        ("ffn_up.weight", &[Embedding, Size::GateAndUp], Matrix),
+        ("ffn_down.weight", &[FeedForward, Embedding], Matrix),
+    ]],
+    after: &[NORM, OUTPUT],
+    ..LLAMA
+};
