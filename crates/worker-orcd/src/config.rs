@@ -1,7 +1,7 @@
 //! The hyper-parameters of a model, read from its GGUF and checked.
 
 use crate::arch::{ARCHITECTURES, Architecture};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::gguf::GgufFile;
 
 /// The hyper-parameters of a model.
@@ -54,7 +54,9 @@ impl Config {
             let factors = tensor
                 .dequantize(&tensor.device())
                 .and_then(|factors| factors.flatten_all()?.to_vec1::<f32>())
-                .map_err(|error| Error::gguf(&path, format_args!("tensor `{FACTORS}`: {error}")))?;
+                .map_err(|error| {
+                    Error::gguf(&path, format_args!("tensor `{FACTORS}`: {}", plain(&error)))
+                })?;
             if factors.len() != config.rope.dims / 2 {
                 return Err(Error::gguf(
                     &path,

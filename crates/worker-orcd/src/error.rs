@@ -93,8 +93,16 @@ impl fmt::Display for Error {
             | Self::ForcedTokens(problem)
             | Self::Fault(problem)
             | Self::Setting(problem) => f.write_str(problem),
-            Self::Compute { what, source } => write!(f, "{what} failed: {source}"),
+            Self::Compute { what, source } => write!(f, "{what} failed: {}", plain(source)),
         }
+    }
+}
+
+/// candle's error without the backtrace that it carries into its text when `RUST_BACKTRACE` is set.
+pub(crate) fn plain(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => plain(inner),
+        other => other.to_string(),
     }
 }
 

@@ -3,6 +3,13 @@
 //!
 //! The error is computed here from the payloads, without any code of `parity`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test tells by panicking and printing"
+)]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -160,10 +160,7 @@ fn print(continuation: &Continuation, tokenizer: Option<&Tokenizer>) -> io::Resu
     writeln!(out, "own:    {:?}", text(&continuation.own))?;
     let steps = continuation.forced.len();
     match continuation.first_difference() {
-        None => writeln!(
-            out,
-            "own picks equal the forced tokens at all {steps} steps"
-        ),
+        None => writeln!(out, "own picks equal all {steps} forced tokens"),
         Some(step) => {
             let (forced, own) = (continuation.forced[step], continuation.own[step]);
             writeln!(

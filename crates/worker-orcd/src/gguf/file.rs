@@ -10,7 +10,7 @@ use candle_core::quantized::{QTensor, gguf_file};
 use sha2::{Digest, Sha256};
 
 use super::Metadata;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 
 /// An open GGUF file.
 pub struct GgufFile {
@@ -33,7 +33,14 @@ impl GgufFile {
             source,
         };
         let file = File::open(path).map_err(io_error)?;
-        let length = file.metadata().map_err(io_error)?.len();
+        let data = file.metadata().map_err(io_error)?;
+        if !data.is_file() {
+            return Err(Error::gguf(
+                path,
+                "is no regular file; give the path of a GGUF",
+            ));
+        }
+        let length = data.len();
         let mut reader = BufReader::with_capacity(1 << 20, file);
         let mut content = gguf_file::Content::read(&mut reader)
             .map_err(|error| Error::gguf(path, explain_header(&error, length)))?;
@@ -84,7 +91,12 @@ impl GgufFile {
         }
         self.content
             .tensor(&mut self.reader, name, &Device::Cpu)
-            .map_err(|error| Error::gguf(&self.path, format_args!("tensor `{name}`: {error}")))
+            .map_err(|error| {
+                Error::gguf(
+                    &self.path,
+                    format_args!("tensor `{name}`: {}", plain(&error)),
+                )
+            })
     }
 
     /// The storage type that most of the weights' elements have, as ggml spells it: `q4_1`, `f32`.
@@ -140,7 +152,7 @@ fn digest(path: &Path) -> io::Result<String> {
 
 /// A header that cannot be read: not a GGUF, cut short, or with a type that candle does not know.
 fn explain_header(error: &candle_core::Error, length: u64) -> String {
-    let text = error.to_string();
+    let text = plain(error);
     if text.contains("magic") {
         return format!("not a GGUF file ({text})");
     }

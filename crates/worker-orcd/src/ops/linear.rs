@@ -78,7 +78,7 @@ impl Linear {
     /// When the widths differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let product = match &self.weight {
-            Weight::Dense(weight) => x.matmul(&weight.t()?)?,
+            Weight::Dense(weight) => blocked_product(x, weight)?,
             Weight::Quantised(weight) => weight.forward(x)?,
         };
         match &self.bias {
@@ -86,4 +86,30 @@ impl Linear {
             None => Ok(product),
         }
     }
+}
+
+/// Columns whose products are summed before the sum is added to those of other columns.
+///
+/// candle's matrix product adds up the columns of a row one after the other, which for a prompt of several
+/// tokens gives three times the rounding error of llama.cpp's 32 interleaved sums. In blocks of this
+/// size the errors are equal; smaller blocks gain nothing and cost time.
+const BLOCK: usize = 64;
+
+/// `x · weightᵀ`, the inner sums in blocks.
+fn blocked_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let columns = weight.dim(1)?;
+    let block = |start: usize| {
+        let width = BLOCK.min(columns - start);
+        x.narrow(1, start, width)?
+            .matmul(&weight.narrow(1, start, width)?.t()?)
+    };
+    // A single row is summed in interleaved lanes already, and faster in one go.
+    if x.dim(0)? == 1 || columns <= BLOCK {
+        return x.matmul(&weight.t()?);
+    }
+    let mut sum = block(0)?;
+    for start in (BLOCK..columns).step_by(BLOCK) {
+        sum = (sum + block(start)?)?;
+    }
+    Ok(sum)
 }

@@ -1,6 +1,6 @@
 //! Root-mean-square norm.
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 /// A norm's weight and epsilon.
 pub struct Norm {
@@ -12,6 +12,9 @@ pub struct Norm {
 
 /// `x / sqrt(mean(x²) + eps) · weight` over the last axis.
 ///
+/// The squares are summed in f64, as ggml does: an error of this sum changes all lanes of a token by the
+/// same factor, and unlike the scattered errors of a matrix product it does not average out downstream.
+///
 /// # Shape
 ///
 /// `[…, width]` to the same; `weight` is `[width]`.
@@ -20,7 +23,13 @@ pub struct Norm {
 ///
 /// When the widths differ.
 pub fn rms_norm(x: &Tensor, norm: &Norm) -> Result<Tensor> {
-    candle_nn::ops::rms_norm(&x.contiguous()?, &norm.weight, norm.eps)
+    let mean = x
+        .to_dtype(DType::F64)?
+        .sqr()?
+        .mean_keepdim(D::Minus1)?
+        .to_dtype(x.dtype())?;
+    let scale = (mean + f64::from(norm.eps))?.sqrt()?.recip()?;
+    x.broadcast_mul(&scale)?.broadcast_mul(&norm.weight)
 }
 
 #[cfg(test)]

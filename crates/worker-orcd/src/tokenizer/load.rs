@@ -12,6 +12,7 @@ use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::{SplitDelimiterBehavior, TokenizerImpl};
 
 use super::bytes::{alphabet, byte};
+use super::end::ends;
 use super::pre::{PRE_TOKENIZERS, PreTokenizer};
 use super::special::{Fragment, partition};
 use crate::error::{Error, Result};
@@ -20,30 +21,6 @@ use crate::gguf::Metadata;
 /// Values of `tokenizer.ggml.token_type` (`llama_token_type` in llama.cpp) whose text stands for itself and is
 /// looked for in the input: unknown, control, user-defined.
 const SPECIAL_TYPES: [u64; 3] = [2, 3, 4];
-
-/// Texts of tokens that end a generation whatever the metadata say.
-///
-/// # Source
-///
-/// `special_eog_ids` in llama.cpp's `llama-vocab.cpp`, as far as byte-level vocabularies have them.
-const END_TEXTS: [&str; 16] = [
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<|flush|>",
-    "<|calls|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "</s>",
-    "<|eom_id|>",
-    "<EOT>",
-    "_<EOT>",
-    "<|end_of_text|>",
-    "<end_of_utterance>",
-    "<eos>",
-];
 
 /// Words to tokens, without normaliser, special tokens or decoder.
 type Words = TokenizerImpl<
@@ -116,18 +93,6 @@ impl Tokenizer {
             .flag("tokenizer.ggml.add_bos_token")?
             .unwrap_or(pre.add_bos);
         let bos = id("tokenizer.ggml.bos_token_id")?;
-        let named_ends = [
-            id("tokenizer.ggml.eos_token_id")?,
-            id("tokenizer.ggml.eot_token_id")?,
-            id("tokenizer.ggml.eom_token_id")?,
-        ]
-        .into_iter()
-        .flatten();
-        let ends = texts
-            .iter()
-            .zip(0..)
-            .filter(|(text, _)| END_TEXTS.contains(text))
-            .map(|(_, id)| id);
         Ok(Self {
             words: words(pre, &texts, &merges)?,
             special,
@@ -137,7 +102,7 @@ impl Tokenizer {
             } else {
                 None
             },
-            ends: ends.chain(named_ends).collect(),
+            ends: ends(metadata, &texts)?,
             texts: texts.into_iter().map(str::to_owned).collect(),
         })
     }

@@ -1,7 +1,6 @@
 //! What the tests share: models, runs of both engines, traces.
 
-// Each test program uses another part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses another part of it")]
 
 use std::collections::HashMap;
 use std::fs;
