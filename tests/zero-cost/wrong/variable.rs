@@ -1,0 +1,4 @@
+// error[E0425]: no such variable
+fn main() {
+    orch_log::orch_log!("x", &values, 0);
+}
