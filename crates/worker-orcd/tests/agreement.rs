@@ -60,6 +60,7 @@ fn compare(model: &Path, prompt: &str, picks: usize, worker_args: &[&str]) -> Co
     args.extend(worker_args);
     let output = worker_ok(Some(&candidate), &args);
     println!("{output}");
+    assert!(output.contains("own picks equal all"), "{output}");
     let (reference, candidate) = (read_trace(&reference), read_trace(&candidate));
     assert_eq!(reference.len(), candidate.len(), "records");
     let mut worst = BTreeMap::new();
@@ -77,8 +78,7 @@ fn compare(model: &Path, prompt: &str, picks: usize, worker_args: &[&str]) -> Co
         let entry = worst
             .entry((kind(&candidate.record.checkpoint), phase))
             .or_insert((0.0, String::new()));
-        // The negation lets a NaN through.
-        if !(error <= entry.0) {
+        if error > entry.0 || error.is_nan() {
             *entry = (error, name);
         }
     }

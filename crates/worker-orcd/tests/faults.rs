@@ -229,16 +229,13 @@ fn a_constant_position_offset_leaves_scores_as_they_are() {
         let total: f64 = clean.numbers.iter().map(|a| f64::from(*a).powi(2)).sum();
         let rotated = clean.record.checkpoint.ends_with("_rope");
         let error = (difference / total).sqrt();
-        // NaN of an all-zero tensor counts as equal.
-        assert!(
-            if rotated {
-                error > 0.1
-            } else {
-                !(error > 1e-5)
-            },
-            "{}: {error:e}",
-            clean.record.checkpoint
-        );
+        // Token ids, read as f32 here, are so small that their squares are zero.
+        let as_expected = if rotated {
+            error > 0.1
+        } else {
+            error < 1e-5 || error.is_nan()
+        };
+        assert!(as_expected, "{}: {error:e}", clean.record.checkpoint);
     }
 }
 
