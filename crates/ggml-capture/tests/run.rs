@@ -222,6 +222,23 @@ fn the_run_file_says_what_the_run_was() {
 }
 
 #[test]
+fn a_chat_prompt_is_the_models_own_template() {
+    let model = Model::load(
+        &smollm2(),
+        LoadOptions {
+            vocab_only: true,
+            ..LoadOptions::default()
+        },
+    )
+    .unwrap();
+    // SmolLM2 was trained on ChatML.
+    assert_eq!(
+        model.chat("Hi").unwrap(),
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    );
+}
+
+#[test]
 fn conversions_keep_the_model_and_change_the_weights() {
     let folder = tempfile::tempdir().unwrap();
     let model = tiny_model(folder.path(), Architecture::Llama);

@@ -23,13 +23,12 @@ pub(crate) fn start() {
     });
 }
 
-/// Version of the linked ggml and the commit it was built from, `0.26.0 (1a2b3c4)`.
+/// Version of the linked ggml, `0.26.0`.
 pub fn version() -> String {
-    // SAFETY: ggml returns static strings.
-    let text = |pointer| unsafe { CStr::from_ptr(pointer) }.to_string_lossy();
-    // SAFETY: no preconditions.
-    let (version, commit) = unsafe { (sys::ggml_version(), sys::ggml_commit()) };
-    format!("{} ({})", text(version), text(commit))
+    // SAFETY: ggml returns a static string.
+    unsafe { CStr::from_ptr(sys::ggml_version()) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Forgets what was logged; call before an operation whose failure is to be explained.

@@ -220,10 +220,53 @@ impl Model {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether a token ends the generation.
-    pub fn is_end(&self, token: i32) -> bool {
-        // SAFETY: the vocabulary lives as long as the model.
-        unsafe { sys::llama_vocab_is_eog(self.vocab(), token) }
+    /// The text that makes a chat model answer `message`: its own chat template around it, as far as
+    /// llama.cpp knows the template.
+    ///
+    /// # Errors
+    ///
+    /// The model has no chat template, or one that llama.cpp does not know.
+    pub fn chat(&self, message: &str) -> Result<String, Error> {
+        let refuse = |message: &str| Error::Model {
+            path: self.path.clone(),
+            message: message.to_owned(),
+        };
+        // SAFETY: the model is valid; without a name it is the default template, owned by the model, or null.
+        let template = unsafe { sys::llama_model_chat_template(self.as_ptr(), std::ptr::null()) };
+        if template.is_null() {
+            return Err(refuse("has no chat template: give the whole prompt"));
+        }
+        let content = c_string(message.as_bytes(), "prompt")?;
+        let turn = sys::llama_chat_message {
+            role: c"user".as_ptr(),
+            content: content.as_ptr(),
+        };
+        let mut text = vec![0u8; message.len() + 256];
+        loop {
+            let room = i32::try_from(text.len()).unwrap_or(i32::MAX);
+            // SAFETY: one message whose strings outlive the call, and a buffer of the stated size.
+            let length = unsafe {
+                sys::llama_chat_apply_template(
+                    template,
+                    &turn,
+                    1,
+                    true,
+                    text.as_mut_ptr().cast(),
+                    room,
+                )
+            };
+            if length < 0 {
+                return Err(refuse(
+                    "has a chat template that llama.cpp does not know: give the whole prompt",
+                ));
+            }
+            if count(length) <= text.len() {
+                text.truncate(count(length));
+                return String::from_utf8(text)
+                    .map_err(|_| refuse("has a chat template that is not UTF-8"));
+            }
+            text.resize(count(length), 0);
+        }
     }
 
     pub(crate) fn as_ptr(&self) -> *mut sys::llama_model {
