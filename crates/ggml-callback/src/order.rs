@@ -4,7 +4,7 @@
 const BEFORE: [&str; 2] = ["tokens", "embedding"];
 
 /// Checkpoints of a block, without the `layer_{i}_` in front.
-const BLOCK: [&str; 21] = [
+const BLOCK: [&str; 35] = [
     "attn_norm",
     "q",
     "k",
@@ -23,6 +23,20 @@ const BLOCK: [&str; 21] = [
     "ffn_gate",
     "ffn_up",
     "ffn_act",
+    "ffn_router",
+    "ffn_router_probs",
+    "ffn_experts",
+    "ffn_expert_weights",
+    "ffn_expert_gate",
+    "ffn_expert_up",
+    "ffn_expert_act",
+    "ffn_expert_out",
+    "ffn_shared_router",
+    "ffn_shared_weight",
+    "ffn_shared_gate",
+    "ffn_shared_up",
+    "ffn_shared_act",
+    "ffn_shared_out",
     "ffn_out",
     "ffn_post_norm",
     "output",

@@ -137,3 +137,18 @@ fn gemma3() {
 fn phi3() {
     check(Architecture::Phi3);
 }
+
+#[test]
+fn mixtral() {
+    check(Architecture::Mixtral);
+}
+
+#[test]
+fn qwen2moe() {
+    check(Architecture::Qwen2Moe);
+}
+
+#[test]
+fn qwen3moe() {
+    check(Architecture::Qwen3Moe);
+}

@@ -7,7 +7,7 @@ mod common;
 
 use std::path::Path;
 
-use common::form::{EMBEDDING, FORMS, HEADS, LAYERS, VOCABULARY};
+use common::form::{EMBEDDING, EXPERTS, Experts, FEED_FORWARD, FORMS, HEADS, LAYERS, VOCABULARY};
 use common::{Tensor, capture, config, read, smollm2};
 use ggml_capture::capture::vocabulary;
 
@@ -20,6 +20,7 @@ struct Sizes {
     head_dim: usize,
     feed_forward: usize,
     vocabulary: usize,
+    experts: Option<Experts>,
 }
 
 const SMOLLM2: Sizes = Sizes {
@@ -30,6 +31,7 @@ const SMOLLM2: Sizes = Sizes {
     head_dim: 64,
     feed_forward: 1536,
     vocabulary: 49152,
+    experts: None,
 };
 
 /// What a block of llama has.
@@ -62,7 +64,17 @@ fn point(name: &str) -> &str {
 impl Sizes {
     /// The shape of a checkpoint, from product knowledge and not from the capture.
     fn shape(&self, name: &str, tokens: usize, kv: usize) -> Vec<usize> {
+        let (count, used) = EXPERTS;
+        let (expert, shared) = self
+            .experts
+            .map_or((0, None), |e| (e.feed_forward, e.shared));
         match point(name) {
+            "ffn_router" | "ffn_router_probs" => vec![tokens, count],
+            "ffn_experts" | "ffn_expert_weights" => vec![tokens, used],
+            "ffn_expert_gate" | "ffn_expert_up" | "ffn_expert_act" => vec![tokens, used, expert],
+            "ffn_expert_out" => vec![tokens, used, self.embedding],
+            "ffn_shared_router" | "ffn_shared_weight" => vec![tokens, 1],
+            "ffn_shared_gate" | "ffn_shared_up" | "ffn_shared_act" => vec![tokens, shared.unwrap()],
             "tokens" => vec![tokens],
             "q" | "q_norm" | "q_rope" | "attn_context" => vec![tokens, self.heads, self.head_dim],
             "k" | "k_norm" | "k_rope" | "v" => vec![tokens, self.heads_kv, self.head_dim],
@@ -128,8 +140,9 @@ fn every_architecture() {
             heads: HEADS,
             heads_kv: form.heads_kv,
             head_dim: form.head_dim,
-            feed_forward: 224,
+            feed_forward: FEED_FORWARD,
             vocabulary: VOCABULARY,
+            experts: form.experts,
         };
         for pass in passes(&form.model(folder.path()), &sizes) {
             let names: Vec<_> = pass.iter().map(|t| t.record.checkpoint.clone()).collect();
@@ -143,6 +156,10 @@ fn every_architecture() {
                     "tokens" => continue,
                     "embedding" => 0,
                     "attn_scores" | "attn_context" | "attn_residual" | "output" => 2,
+                    "ffn_expert_weights" | "ffn_expert_gate" | "ffn_expert_up" => 2,
+                    "ffn_expert_act" | "ffn_expert_out" | "ffn_shared_act" => 2,
+                    "ffn_out" if form.experts.is_some_and(|e| e.shared.is_some()) => 4,
+                    "ffn_out" if form.experts.is_some() => 2,
                     "ffn_act" if names.iter().any(|name| name == "layer_0_ffn_gate") => 2,
                     _ => 1,
                 };

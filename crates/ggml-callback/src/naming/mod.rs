@@ -10,7 +10,7 @@ mod table;
 use super::graph;
 use super::layout::Layout;
 use super::node::Node;
-use table::{BY_NAME, BY_WEIGHT, Form, OUTSIDE, OUTSIDE_BY_NAME};
+use table::{ACTIVATIONS, BY_INPUT, BY_NAME, BY_WEIGHT, Form, OUTSIDE, OUTSIDE_BY_NAME};
 
 /// Shape of the attention of one model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,11 @@ fn without_weight<N: Node>(node: &N, op: &str, heads: Heads) -> Option<Place> {
     {
         return Some(Place::outside(row.2));
     }
-    by_name(&name, op, heads).or_else(|| (op == "ADD").then(|| residual(node, heads)).flatten())
+    by_name(&name, op, heads).or_else(|| match op {
+        "ADD" => residual(node, heads),
+        _ if ACTIVATIONS.contains(&op) => activation(node, heads),
+        _ => None,
+    })
 }
 
 fn by_name(name: &str, op: &str, heads: Heads) -> Option<Place> {
@@ -111,6 +115,18 @@ fn by_name(name: &str, op: &str, heads: Heads) -> Option<Place> {
         layer: Some(layer),
         point,
         layout: form.layout(heads),
+    })
+}
+
+/// The activation of a projection.
+fn activation<N: Node>(node: &N, heads: Heads) -> Option<Place> {
+    let input = node.src(0)?;
+    let place = weighted(&input, &input.op(), heads).into_iter().next()?;
+    let (_, point, form) = BY_INPUT.iter().find(|row| row.0 == place.point)?;
+    Some(Place {
+        point,
+        layout: form.layout(heads),
+        ..place
     })
 }
 

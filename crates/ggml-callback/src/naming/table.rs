@@ -27,6 +27,10 @@ pub(super) enum Form {
     Context,
     /// `[tokens, heads, kv]`.
     Scores,
+    /// `[tokens, chosen experts, features]`.
+    Slots,
+    /// `[tokens, chosen experts]`, out of rows of one element each.
+    Column,
 }
 
 /// Weights and biases that give their operation its place: `blk.N.{weight}.weight` or `.bias`.
@@ -51,6 +55,14 @@ pub(super) const BY_WEIGHT: &[(&str, &[(&str, Form)])] = &[
     ("ffn_gate", &[("ffn_gate", Form::Rows)]),
     ("ffn_up", &[("ffn_up", Form::Rows)]),
     ("ffn_down", &[("ffn_out", Form::Rows)]),
+    ("ffn_gate_inp", &[("ffn_router", Form::Rows)]),
+    ("ffn_gate_exps", &[("ffn_expert_gate", Form::Slots)]),
+    ("ffn_up_exps", &[("ffn_expert_up", Form::Slots)]),
+    ("ffn_down_exps", &[("ffn_expert_out", Form::Slots)]),
+    ("ffn_gate_inp_shexp", &[("ffn_shared_router", Form::Rows)]),
+    ("ffn_gate_shexp", &[("ffn_shared_gate", Form::Rows)]),
+    ("ffn_up_shexp", &[("ffn_shared_up", Form::Rows)]),
+    ("ffn_down_shexp", &[("ffn_shared_out", Form::Rows)]),
     ("post_ffw_norm", &[("ffn_post_norm", Form::Rows)]),
 ];
 
@@ -72,10 +84,38 @@ pub(super) const BY_NAME: &[(&str, &str, &str, Form)] = &[
     ("kqv_out", "CONT", "attn_context", Form::Context),
     ("ffn_inp", "ADD", "attn_residual", Form::Rows),
     ("sa_out", "ADD", "attn_residual", Form::Rows),
-    ("ffn_swiglu", "SWIGLU", "ffn_act", Form::Rows),
-    ("ffn_geglu", "GEGLU", "ffn_act", Form::Rows),
-    ("ffn_gelu", "GELU", "ffn_act", Form::Rows),
+    ("ffn_moe_probs", "SOFT_MAX", "ffn_router_probs", Form::Rows),
+    ("ffn_moe_topk", "VIEW", "ffn_experts", Form::Rows),
+    (
+        "ffn_moe_weights",
+        "GET_ROWS",
+        "ffn_expert_weights",
+        Form::Column,
+    ),
+    // Where the weights of the chosen are made to sum to one.
+    (
+        "ffn_moe_weights_norm",
+        "DIV",
+        "ffn_expert_weights",
+        Form::Rows,
+    ),
+    ("ffn_shexp_gate", "DIV", "ffn_shared_weight", Form::Rows),
+    ("ffn_moe_out", "ADD", "ffn_out", Form::Rows),
+    // With a shared expert.
+    ("ffn_out", "ADD", "ffn_out", Form::Rows),
     ("l_out", "ADD", "output", Form::Rows),
+];
+
+/// Operations that activate what they get, as ggml describes them.
+pub(super) const ACTIVATIONS: &[&str] = &["SWIGLU", "GEGLU", "GELU"];
+
+/// Activations: what the first input is, checkpoint, form. ggml's own names do not tell a shared expert's.
+pub(super) const BY_INPUT: &[(&str, &str, Form)] = &[
+    ("ffn_gate", "ffn_act", Form::Rows),
+    // Without a gate, or in one product with it.
+    ("ffn_up", "ffn_act", Form::Rows),
+    ("ffn_expert_gate", "ffn_expert_act", Form::Slots),
+    ("ffn_shared_gate", "ffn_shared_act", Form::Rows),
 ];
 
 /// Operations outside the blocks without a weight: ggml's name, operation, checkpoint.
@@ -114,6 +154,8 @@ impl Form {
             Self::FusedValue => part(query + key, heads.key_value, heads.value_dim),
             Self::Context => all(heads.query, heads.value_dim),
             Self::Scores => Layout::Scores,
+            Self::Slots => Layout::Slots,
+            Self::Column => Layout::Column,
         }
     }
 }

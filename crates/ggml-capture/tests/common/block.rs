@@ -105,7 +105,7 @@ impl<'a> Block<'a> {
         &self.found[&format!("layer_{}_{point}", self.layer)]
     }
 
-    fn weight(&self, tensor: &str) -> &'a [f64] {
+    pub(super) fn weight(&self, tensor: &str) -> &'a [f64] {
         &self.weights[&format!("blk.{}.{tensor}.weight", self.layer)]
     }
 
@@ -121,7 +121,7 @@ impl<'a> Block<'a> {
             .norm(x, self.weights, &format!("blk.{}.{tensor}", self.layer))
     }
 
-    fn linear(&self, input: &str, tensor: &str) -> Vec<f64> {
+    pub(super) fn linear(&self, input: &str, tensor: &str) -> Vec<f64> {
         let x = self.at(input);
         linear(
             x,
@@ -201,6 +201,9 @@ impl<'a> Block<'a> {
     }
 
     fn feed_forward(&self) -> Vec<(&'static str, Vec<f64>)> {
+        if let Some(experts) = self.form.experts {
+            return self.experts(experts);
+        }
         let activation = self.form.activation;
         let mut out = Vec::new();
         if self.form.gated {

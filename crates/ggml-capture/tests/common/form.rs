@@ -35,10 +35,24 @@ pub(crate) struct Form {
     pub(crate) score_cap: Option<f64>,
     pub(crate) logit_cap: Option<f64>,
     pub(crate) window: Option<Window>,
+    pub(crate) experts: Option<Experts>,
     /// How far a batch may be from token by token, as relative RMSE. A rounding that flips in GELU's table of `f16`
     /// is carried on.
     pub(crate) batch_limit: f64,
 }
+
+/// A mixture of experts.
+#[derive(Clone, Copy)]
+pub(crate) struct Experts {
+    pub(crate) feed_forward: usize,
+    /// The weights of the chosen are made to sum to one.
+    pub(crate) normalised: bool,
+    /// Elements of the expert that all tokens share.
+    pub(crate) shared: Option<usize>,
+}
+
+/// Experts, and how many of them a token chooses.
+pub(crate) const EXPERTS: (usize, usize) = (6, 2);
 
 /// The sliding window of every other block, the first included.
 #[derive(Clone, Copy)]
@@ -52,6 +66,7 @@ pub(crate) struct Window {
 pub(crate) const LAYERS: usize = 3;
 pub(crate) const EMBEDDING: usize = 128;
 pub(crate) const HEADS: usize = 4;
+pub(crate) const FEED_FORWARD: usize = 224;
 pub(crate) const VOCABULARY: usize = 512;
 
 const LLAMA: Form = Form {
@@ -73,6 +88,7 @@ const LLAMA: Form = Form {
     score_cap: None,
     logit_cap: None,
     window: None,
+    experts: None,
     batch_limit: 2e-6,
 };
 
@@ -89,7 +105,7 @@ const GEMMA: Form = Form {
         length: 4,
         base: 10_000.0,
     }),
-    batch_limit: 1e-3,
+    batch_limit: 5e-4,
     ..LLAMA
 };
 
@@ -140,6 +156,40 @@ pub(crate) const FORMS: &[Form] = &[
         rope_factors: Some("rope_factors_short.weight"),
         fused_qkv: true,
         fused_gate: true,
+        ..LLAMA
+    },
+    Form {
+        architecture: Architecture::Mixtral,
+        rope: Some((1_000_000.0, true)),
+        experts: Some(Experts {
+            feed_forward: FEED_FORWARD,
+            normalised: true,
+            shared: None,
+        }),
+        ..LLAMA
+    },
+    Form {
+        architecture: Architecture::Qwen2Moe,
+        epsilon: 1e-6,
+        rope: Some((1_000_000.0, false)),
+        experts: Some(Experts {
+            feed_forward: 96,
+            normalised: false,
+            shared: Some(160),
+        }),
+        ..LLAMA
+    },
+    Form {
+        architecture: Architecture::Qwen3Moe,
+        head_dim: 48,
+        epsilon: 1e-6,
+        rope: Some((1_000_000.0, false)),
+        qk_norm: true,
+        experts: Some(Experts {
+            feed_forward: 96,
+            normalised: true,
+            shared: None,
+        }),
         ..LLAMA
     },
 ];

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 pub(crate) mod block;
+mod experts;
 pub(crate) mod form;
 pub(crate) mod maths;
 pub(crate) mod weights;

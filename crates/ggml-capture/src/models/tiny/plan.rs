@@ -21,6 +21,12 @@ pub enum Architecture {
     Gemma3,
     /// One projection for Q, K and V, one for gate and up, rotation with a factor for each pair.
     Phi3,
+    /// Llama with experts, of which each token chooses two.
+    Mixtral,
+    /// Experts whose weights are not made to sum to one, and one that all tokens share.
+    Qwen2Moe,
+    /// Norms of queries and keys, experts.
+    Qwen3Moe,
 }
 
 /// A size that tensors and hyperparameters are described with.
@@ -50,6 +56,12 @@ pub(super) enum Size {
     FeedForward,
     /// Elements of the feed-forward part and its gate.
     GateAndUp,
+    /// Experts.
+    Experts,
+    /// Elements of an expert.
+    Expert,
+    /// Elements of the expert that all tokens share.
+    Shared,
 }
 
 /// Where a random tensor's numbers come from.
@@ -111,13 +123,16 @@ impl Plan {
             Size::Fused => (heads + 2 * self.heads.0) * self.heads.1,
             Size::FeedForward => 224,
             Size::GateAndUp => 2 * 224,
+            Size::Experts => 6,
+            Size::Expert => 96,
+            Size::Shared => 160,
         }
     }
 }
 
 impl Architecture {
-    /// All of them, with their GGUF names.
-    pub const ALL: [(&'static str, Self); 7] = [
+    /// All of them by name; Mixtral calls itself `llama` in its GGUF files, all others as here.
+    pub const ALL: [(&'static str, Self); 10] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
@@ -125,6 +140,9 @@ impl Architecture {
         ("gemma2", Self::Gemma2),
         ("gemma3", Self::Gemma3),
         ("phi3", Self::Phi3),
+        ("mixtral", Self::Mixtral),
+        ("qwen2moe", Self::Qwen2Moe),
+        ("qwen3moe", Self::Qwen3Moe),
     ];
 
     pub(super) fn plan(self) -> Plan {
@@ -136,6 +154,9 @@ impl Architecture {
             Self::Gemma2 => table::GEMMA2,
             Self::Gemma3 => table::GEMMA3,
             Self::Phi3 => table::PHI3,
+            Self::Mixtral => table::MIXTRAL,
+            Self::Qwen2Moe => table::QWEN2MOE,
+            Self::Qwen3Moe => table::QWEN3MOE,
         }
     }
 }

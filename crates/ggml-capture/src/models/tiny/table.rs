@@ -2,7 +2,8 @@
 
 use super::plan::Fill::{Around1, Bias, Matrix, Table};
 use super::plan::Size::{
-    self, Context, Embedding, FeedForward, HeadDim, Heads, HeadsKv, Key, Query, Vocabulary,
+    self, Context, Embedding, Expert, Experts, FeedForward, HeadDim, Heads, HeadsKv, Key, Query,
+    Shared, Vocabulary,
 };
 use super::plan::{Metadata, Plan, Row, Value};
 
@@ -194,5 +195,108 @@ pub(super) const PHI3: Plan = Plan {
         ("ffn_down.weight", &[FeedForward, Embedding], Matrix),
     ]],
     after: &[NORM, OUTPUT],
+    ..LLAMA
+};
+
+const EXPERTS: Metadata = &[
+    ("expert_count", Value::Size(Experts)),
+    ("expert_used_count", Value::Count(2)),
+];
+
+pub(super) const MIXTRAL: Plan = Plan {
+    metadata: &[
+        COMMON,
+        ROTATION,
+        EXPERTS,
+        &[number("rope.freq_base", 1_000_000.0), number(EPSILON, 1e-5)],
+    ],
+    block: &[
+        ATTENTION,
+        &[
+            ("ffn_norm.weight", &[Embedding], Around1),
+            ("ffn_gate_inp.weight", &[Embedding, Experts], Matrix),
+            (
+                "ffn_gate_exps.weight",
+                &[Embedding, FeedForward, Experts],
+                Matrix,
+            ),
+            (
+                "ffn_up_exps.weight",
+                &[Embedding, FeedForward, Experts],
+                Matrix,
+            ),
+            (
+                "ffn_down_exps.weight",
+                &[FeedForward, Embedding, Experts],
+                Matrix,
+            ),
+        ],
+    ],
+    after: &[NORM, OUTPUT],
+    ..LLAMA
+};
+
+/// Experts of a size of their own.
+const SMALL_EXPERTS: &[Row] = &[
+    ("ffn_norm.weight", &[Embedding], Around1),
+    ("ffn_gate_inp.weight", &[Embedding, Experts], Matrix),
+    (
+        "ffn_gate_exps.weight",
+        &[Embedding, Expert, Experts],
+        Matrix,
+    ),
+    ("ffn_up_exps.weight", &[Embedding, Expert, Experts], Matrix),
+    (
+        "ffn_down_exps.weight",
+        &[Expert, Embedding, Experts],
+        Matrix,
+    ),
+];
+
+const EXPERT_SIZE: (&str, Value) = ("expert_feed_forward_length", Value::Size(Expert));
+
+pub(super) const QWEN2MOE: Plan = Plan {
+    name: "qwen2moe",
+    metadata: &[
+        COMMON,
+        ROTATION,
+        EXPERTS,
+        &[
+            EXPERT_SIZE,
+            ("expert_shared_feed_forward_length", Value::Size(Shared)),
+            number("rope.freq_base", 1_000_000.0),
+            number(EPSILON, 1e-6),
+        ],
+    ],
+    block: &[
+        ATTENTION,
+        QKV_BIAS,
+        SMALL_EXPERTS,
+        &[
+            ("ffn_gate_inp_shexp.weight", &[Embedding], Matrix),
+            ("ffn_gate_shexp.weight", &[Embedding, Shared], Matrix),
+            ("ffn_up_shexp.weight", &[Embedding, Shared], Matrix),
+            ("ffn_down_shexp.weight", &[Shared, Embedding], Matrix),
+        ],
+    ],
+    after: &[NORM, OUTPUT],
+    ..LLAMA
+};
+
+pub(super) const QWEN3MOE: Plan = Plan {
+    name: "qwen3moe",
+    metadata: &[
+        COMMON,
+        ROTATION,
+        HEAD_SIZE,
+        EXPERTS,
+        &[
+            EXPERT_SIZE,
+            number("rope.freq_base", 1_000_000.0),
+            number(EPSILON, 1e-6),
+        ],
+    ],
+    block: &[ATTENTION, QK_NORM, SMALL_EXPERTS],
+    heads: WIDE,
     ..LLAMA
 };
