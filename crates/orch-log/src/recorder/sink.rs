@@ -185,13 +185,13 @@ impl Sink {
         Ok(())
     }
 
-    /// Counts lost records, and tells of the first of a run of losses at once: a short record may
-    /// still fit where a long one did not.
+    /// Counts lost records. The first loss is told at once, because a short record may still fit where a
+    /// long one did not; later ones after the next record that is written, and at the end.
     #[cold]
     fn lose(&self, records: u64, code: i32) {
-        self.dropped.fetch_add(records, Relaxed);
         self.remember(code);
-        if self.untold.fetch_add(records, Relaxed) == 0 {
+        self.untold.fetch_add(records, Relaxed);
+        if self.dropped.fetch_add(records, Relaxed) == 0 {
             self.tell();
         }
     }
