@@ -60,12 +60,7 @@ pub(crate) fn run(args: &Generate) -> Result<(), Failure> {
 
     let generating = bar("generating", script.positions());
     let mut times = vec![Instant::now()];
-    let is_end = |id| {
-        tokenizer
-            .as_ref()
-            .is_ok_and(|tokenizer| tokenizer.is_end(id))
-    };
-    let continuation = generate(&model, &script, kv_type, &is_end, &mut |position| {
+    let continuation = generate(&model, &script, kv_type, &mut |position| {
         times.push(Instant::now());
         generating.set_position(position as u64);
     })?;

@@ -33,8 +33,9 @@ impl Continuation {
     }
 }
 
-/// Feeds the script's passes, then the model's own greedy picks until there are `script.picks` or one
-/// of its own is an end (`is_end`); a forced token never ends it.
+/// Feeds the script's passes, then the model's own greedy picks until there are `script.picks`.
+///
+/// An end-of-sequence token ends nothing: what follows is as good a function to compare.
 ///
 /// `progress` is called after each pass with the positions fed.
 ///
@@ -45,7 +46,6 @@ pub fn generate(
     model: &Model,
     script: &Script,
     kv_type: KvType,
-    is_end: &dyn Fn(u32) -> bool,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Continuation> {
     let positions = script.positions();
@@ -93,10 +93,6 @@ pub fn generate(
             }
         }
         progress(position);
-        let all_given = continuation.own.len() > continuation.forced.len();
-        if all_given && continuation.own.last().is_some_and(|pick| is_end(*pick)) {
-            break;
-        }
     }
     Ok(continuation)
 }

@@ -12,7 +12,6 @@ use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::{SplitDelimiterBehavior, TokenizerImpl};
 
 use super::bytes::{alphabet, byte};
-use super::end::ends;
 use super::pre::{PRE_TOKENIZERS, PreTokenizer};
 use super::special::{Fragment, partition};
 use crate::error::{Error, Result};
@@ -42,7 +41,6 @@ pub struct Tokenizer {
     /// Whether a token's text is literal, not byte-encoded.
     literal: Vec<bool>,
     bos: Option<u32>,
-    ends: Vec<u32>,
 }
 
 impl Tokenizer {
@@ -102,7 +100,6 @@ impl Tokenizer {
             } else {
                 None
             },
-            ends: ends(metadata, &texts)?,
             texts: texts.into_iter().map(str::to_owned).collect(),
         })
     }
@@ -140,11 +137,6 @@ impl Tokenizer {
             }
         }
         String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    /// Whether a model that picks this token has come to an end.
-    pub fn is_end(&self, id: u32) -> bool {
-        self.ends.contains(&id)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Text to token ids and back, from a GGUF alone, in agreement with llama.cpp.
 
 mod bytes;
-mod end;
 mod load;
 mod pre;
 mod special;
