@@ -55,6 +55,17 @@ inline Model load(const char* path) {
     return model;
 }
 
+/// A context just long enough, on one thread.
+inline llama_context_params context_params(std::size_t prompt, const Options& options) {
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = static_cast<uint32_t>(prompt) + static_cast<uint32_t>(options.predict);
+    params.n_batch = params.n_ctx;
+    params.n_threads = params.n_threads_batch = 1;
+    // What flash attention fuses cannot be captured one by one.
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    return params;
+}
+
 inline std::vector<llama_token> tokenize(const llama_vocab* vocab, const std::string& text) {
     const auto length = static_cast<int32_t>(text.size());
     std::vector<llama_token> tokens(text.size() + 8);

@@ -16,18 +16,12 @@ int main(int argc, char** argv) {
     const int n_vocab = llama_vocab_n_tokens(vocab);
     std::vector<llama_token> tokens = greedy::tokenize(vocab, options.prompt);
 
-    llama_context_params parameters = llama_context_default_params();
-    parameters.n_ctx = static_cast<uint32_t>(tokens.size()) + static_cast<uint32_t>(options.predict);
-    parameters.n_batch = parameters.n_ctx;
-    parameters.n_threads = parameters.n_threads_batch = 1;
-    // What flash attention fuses cannot be captured one by one.
-    parameters.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
-    const greedy::Context context(llama_init_from_model(model.get(), parameters));
+    const llama_context_params params = greedy::context_params(tokens.size(), options);
+    const greedy::Context context(llama_init_from_model(model.get(), params));
     if (!context) greedy::fail("the context cannot be made");
 
     const std::string shape = "[" + std::to_string(n_vocab) + "]";
     int token_idx = 0;
-    // On past an end of text, as `parity capture llama` goes on: the number of steps is what is asked for.
     for (int picked = 0; picked < options.predict; ++picked) {
         const auto n_tokens = static_cast<int32_t>(tokens.size());
         for (int32_t i = 0; i < n_tokens; ++i) ORCH_LOG_JSON_TOKEN("tokens", &tokens[i], 1, "i32", "[1]", token_idx + i);
@@ -38,6 +32,7 @@ int main(int argc, char** argv) {
         ORCH_LOG_JSON_TOKEN("logits", logits, n_vocab, "f32", shape, token_idx - 1);
         const llama_token next = greedy::most_probable(logits, n_vocab);
         greedy::print(vocab, next);
+        if (llama_vocab_is_eog(vocab, next)) break;
         tokens.assign(1, next);
     }
     std::fputc('\n', stdout);

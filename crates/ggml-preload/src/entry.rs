@@ -72,20 +72,13 @@ pub unsafe extern "C-unwind" fn ggml_backend_sched_free(scheduler: *mut c_void) 
 /// `GGML_STATUS_FAILED`
 const FAILED: c_int = -1;
 
-fn library(caller: *const c_void) -> Option<&'static Library> {
-    library::behind_caller(
-        ggml_backend_sched_set_eval_callback as *const c_void,
-        caller,
-    )
-}
-
 unsafe extern "C-unwind" fn set_eval_callback(
     scheduler: *mut c_void,
     callback: Option<EvalCallback>,
     user_data: *mut c_void,
     caller: *const c_void,
 ) {
-    let Some(library) = library(caller) else {
+    let Some(library) = library::behind_caller(caller) else {
         return;
     };
     if process::is_on() {
@@ -104,7 +97,7 @@ unsafe extern "C-unwind" fn graph_compute(
     graph: *mut c_void,
     caller: *const c_void,
 ) -> c_int {
-    let Some(library) = library(caller) else {
+    let Some(library) = library::behind_caller(caller) else {
         return FAILED;
     };
     // SAFETY: the program's own arguments.
@@ -116,7 +109,7 @@ unsafe extern "C-unwind" fn graph_compute_async(
     graph: *mut c_void,
     caller: *const c_void,
 ) -> c_int {
-    let Some(library) = library(caller) else {
+    let Some(library) = library::behind_caller(caller) else {
         return FAILED;
     };
     // SAFETY: the program's own arguments.
@@ -124,7 +117,7 @@ unsafe extern "C-unwind" fn graph_compute_async(
 }
 
 unsafe extern "C-unwind" fn free(scheduler: *mut c_void, caller: *const c_void) {
-    let Some(library) = library(caller) else {
+    let Some(library) = library::behind_caller(caller) else {
         return;
     };
     if process::is_on() {

@@ -16,12 +16,18 @@ use crate::asked::Asked;
 /// Traces begun in this process.
 static BEGUN: AtomicU32 = AtomicU32::new(0);
 
+/// A recorder, and whether its trace was empty before.
+pub(crate) struct Begun {
+    pub(crate) recorder: Recorder,
+    pub(crate) is_new: bool,
+}
+
 /// Begins the next trace of this process.
 ///
 /// # Errors
 ///
 /// It cannot be opened.
-pub(crate) fn begin(asked: &Asked) -> io::Result<Recorder> {
+pub(crate) fn begin(asked: &Asked) -> io::Result<Begun> {
     let number = BEGUN.fetch_add(1, Relaxed) + 1;
     let mut path = asked.log.path.clone();
     if number == 1 && asked.started_by_parity {
@@ -38,11 +44,12 @@ pub(crate) fn begin(asked: &Asked) -> io::Result<Recorder> {
     let mut settings = asked.log.clone();
     let is_new = std::fs::metadata(&path).map_or(true, |data| data.len() == 0);
     settings.path = path;
-    if is_new {
+    let recorder = if is_new {
         Recorder::create(settings)
     } else {
         Recorder::append(settings)
-    }
+    }?;
+    Ok(Begun { recorder, is_new })
 }
 
 /// Begins a trace again from nothing.

@@ -1,13 +1,13 @@
 //! The callback that ggml calls, and the passes between whose ends it is called.
 
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ggml_callback::{Node, heads, is_token_lookup};
 use orch_log::format::ModelInfo;
 
 use crate::asked::asked;
+use crate::guarded::guarded;
 use crate::maps;
 use crate::node::{Ggml, Tensor};
 use crate::scheduler::Scheduler;
@@ -35,15 +35,6 @@ static TRACES: Mutex<Vec<Arc<Shared>>> = Mutex::new(Vec::new());
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs our own code: a bug in it ends the capture, never the program.
-fn guarded<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
-    // The state is not used again: every use asks first whether capturing is on.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        process::switch_off();
-        otherwise
-    })
 }
 
 /// Ends its pass when it goes.

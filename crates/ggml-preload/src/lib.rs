@@ -5,6 +5,9 @@
 //! ggml's scheduler to the functions in [`entry`], which call the real ones and install ggml's own eval callback beside
 //! the program's. What happens inside the callback is the crate `ggml-callback`, as for the linked reference.
 //!
+//! A program that is built with `cpp/orch_log_ggml.hpp` installs the callback itself, through the functions in
+//! [`installed`].
+//!
 //! The program does not notice: its output, its exit code and its numbers stay as they are, nothing is printed, and
 //! whatever goes wrong here ends the capture and not the program.
 //!
@@ -16,7 +19,9 @@ mod asked;
 pub mod entry;
 mod files;
 mod graph;
+mod guarded;
 mod hook;
+pub mod installed;
 mod layout;
 mod library;
 mod maps;

@@ -73,12 +73,7 @@ static KNOWN: Mutex<Known> = Mutex::new(Known {
 });
 
 /// The copy of ggml behind a call that returns to `caller`. `None`: the program has none that exports what we need.
-///
-/// `ours` is our own `ggml_backend_sched_set_eval_callback`.
-pub(crate) fn behind_caller(
-    ours: *const c_void,
-    caller: *const c_void,
-) -> Option<&'static Library> {
+pub(crate) fn behind_caller(caller: *const c_void) -> Option<&'static Library> {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, library)) = known
         .callers
@@ -87,7 +82,7 @@ pub(crate) fn behind_caller(
     {
         return Some(library);
     }
-    let set = origin::behind(c"ggml_backend_sched_set_eval_callback", ours, caller)?;
+    let set = origin::behind(c"ggml_backend_sched_set_eval_callback", caller)?;
     let object = origin::object_at(set)?;
     let library = match known.copies.iter().find(|copy| copy.base == object.base) {
         Some(copy) => *copy,

@@ -35,6 +35,11 @@ impl<'g> Tensor<'g> {
         NonNull::new(pointer).map(|pointer| Self { pointer, ggml })
     }
 
+    /// The same tensor, read in another way.
+    pub(crate) fn read_with(self, ggml: &'g Ggml) -> Self {
+        Self { ggml, ..self }
+    }
+
     /// The tensors behind `pointers`.
     ///
     /// # Safety

@@ -6,21 +6,15 @@ use std::ptr;
 
 use libc::{RTLD_LAZY, RTLD_NEXT, RTLD_NOLOAD, dl_phdr_info};
 
-/// The function `symbol` behind ours, which lies at `ours`, for a call that returns to `caller`.
+/// The function `symbol` of another object than this library, for a call that returns to `caller`.
 ///
 /// Asked in this order:
 /// 1. the object that called and what it depends on: right also where several copies of ggml are loaded, and where
 ///    ggml came in through `dlopen` with local scope, as in Python and Node;
 /// 2. whatever follows us in the global scope;
 /// 3. every loaded object.
-pub(crate) fn behind(
-    symbol: &CStr,
-    ours: *const c_void,
-    caller: *const c_void,
-) -> Option<*mut c_void> {
-    let other = |found: *mut c_void| {
-        (!found.is_null() && !ptr::eq(found.cast_const(), ours)).then_some(found)
-    };
+pub(crate) fn behind(symbol: &CStr, caller: *const c_void) -> Option<*mut c_void> {
+    let other = |found: *mut c_void| (!found.is_null() && !is_ours(found)).then_some(found);
     object_at(caller)
         .and_then(|object| in_object(&object.path, symbol))
         .and_then(other)
@@ -31,6 +25,29 @@ pub(crate) fn behind(
                 .iter()
                 .find_map(|path| in_object(path, symbol).and_then(other))
         })
+}
+
+/// Whether `symbol` of the global scope is the one of this library: whether we are preloaded.
+pub(crate) fn is_first(symbol: &CStr) -> bool {
+    // Not `RTLD_DEFAULT`, which goes on to look into this library when the global scope has no such symbol.
+    // SAFETY: null stands for the program; the handle is closed, the program stays.
+    let found = unsafe {
+        let program = libc::dlopen(ptr::null(), RTLD_LAZY | RTLD_NOLOAD);
+        if program.is_null() {
+            return false;
+        }
+        let found = libc::dlsym(program, symbol.as_ptr());
+        libc::dlclose(program);
+        found
+    };
+    !found.is_null() && is_ours(found)
+}
+
+/// Whether `address` lies in this library. Comparing functions would not do: taking the address of an exported
+/// function of ours gives whichever function of that name comes first in the process.
+fn is_ours(address: *const c_void) -> bool {
+    let here = object_at(is_ours as *const c_void).map(|object| object.base);
+    object_at(address).map(|object| object.base) == here
 }
 
 /// A loaded file.
@@ -109,27 +126,23 @@ pub(crate) fn loaded_objects() -> Vec<CString> {
 mod tests {
     use super::*;
 
-    unsafe extern "C" fn own_getpid() -> c_int {
-        -1
-    }
-
     #[test]
     fn finds_what_another_object_defines() {
-        let ours = own_getpid as *const c_void;
-        let found = behind(c"getpid", ours, ours).expect("the C library defines it");
+        let caller = behind as *const c_void;
+        let found = behind(c"getpid", caller).expect("the C library defines it");
         // SAFETY: the C library's `getpid` has this type.
         let getpid =
             unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> c_int>(found) };
         // SAFETY: no preconditions.
         assert_eq!(unsafe { getpid() } as u32, std::process::id());
-        assert!(behind(c"no_object_defines_this", ours, ours).is_none());
+        assert!(behind(c"no_object_defines_this", caller).is_none());
     }
 
     #[test]
-    fn never_returns_our_own_function() {
-        let getpid = behind(c"getpid", ptr::null(), ptr::null()).expect("the C library defines it");
-        let again = behind(c"getpid", getpid, ptr::null());
-        assert!(again.is_none_or(|other| other != getpid));
+    fn tells_our_own_object() {
+        assert!(is_ours(behind as *const c_void));
+        assert!(!is_ours(libc::getpid as *const c_void));
+        assert!(!is_first(c"getpid"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::status::{Kind, tell};
-use crate::{hook, symbols};
+use crate::{hook, installed, symbols};
 
 /// Whether a trace is asked for.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -54,6 +54,7 @@ extern "C" fn leave() {
     if !is_on() {
         return;
     }
+    installed::finish();
     if SEEN.load(Relaxed) {
         hook::finish();
         return;

@@ -17,19 +17,20 @@ pub(crate) fn definer(symbol: &CStr) -> Option<CString> {
     unsafe extern "C" fn look(info: *mut dl_phdr_info, _size: usize, search: *mut c_void) -> c_int {
         // SAFETY: `dl_iterate_phdr` passes a valid `info`, and the search given below.
         let (info, search) = unsafe { (&*info, &mut *search.cast::<Search<'_>>()) };
-        // The kernel's own object is not relocated, and has nothing of interest.
-        // SAFETY: null or a C string that lives during the iteration.
         let path = if info.dlpi_name.is_null() {
             c""
         } else {
+            // SAFETY: a C string that lives during the iteration.
             unsafe { CStr::from_ptr(info.dlpi_name) }
         };
+        // The kernel's own object is not relocated, and has nothing of interest.
         if path.to_bytes().starts_with(b"linux-vdso") {
             return 0;
         }
-        // SAFETY: a loaded object.
-        if unsafe { Tables::of(info) }.is_some_and(|tables| unsafe { tables.define(search.symbol) })
-        {
+        // SAFETY: a loaded object, and its own tables.
+        let defines =
+            unsafe { Tables::of(info).is_some_and(|tables| tables.define(search.symbol)) };
+        if defines {
             search.found = Some(path.to_owned());
             return 1;
         }

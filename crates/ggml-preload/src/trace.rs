@@ -7,7 +7,7 @@ use orch_log::Recorder;
 use orch_log::format::{ModelInfo, Run};
 
 use crate::asked::Asked;
-use crate::files;
+use crate::files::{self, Begun};
 use crate::sequences::Sequences;
 use crate::status::{Kind, tell};
 
@@ -30,6 +30,8 @@ pub(crate) struct Trace {
     /// Which process opened the recorder.
     pid: u32,
     recorder: Arc<Recorder>,
+    /// Whether everything in the trace is ours.
+    is_ours: bool,
     session: Session<Arc<Recorder>>,
     current: Current,
     /// What the running pass is fed with, as far as it is known.
@@ -49,7 +51,8 @@ impl Trace {
     ///
     /// It cannot be opened.
     pub(crate) fn begin(asked: &'static Asked, model: ModelInfo) -> std::io::Result<Self> {
-        let recorder = Arc::new(files::begin(asked)?);
+        let Begun { recorder, is_new } = files::begin(asked)?;
+        let recorder = Arc::new(recorder);
         tell(Kind::Trace, recorder.path());
         let options = SessionOptions {
             heads: Heads::default(),
@@ -60,6 +63,7 @@ impl Trace {
             pid: std::process::id(),
             session: Session::new(Arc::clone(&recorder), options),
             recorder,
+            is_ours: is_new,
             current: Current {
                 cells_are_positions: true,
                 ..Current::default()
@@ -163,7 +167,7 @@ impl Trace {
     /// The program starts again at position 0: what came before was a run of its own, or only a warm-up.
     fn start_anew(&mut self) {
         let warm_up = self.current.passes == 1 && self.current.tokens.len() <= MAX_WARM_UP_TOKENS;
-        if warm_up && !self.asked.warm_up && self.asked.started_by_parity {
+        if warm_up && !self.asked.warm_up && self.is_ours {
             match files::begin_again(&self.recorder) {
                 Ok(recorder) => self.continue_in(recorder),
                 Err(error) => tell(
@@ -179,8 +183,9 @@ impl Trace {
     fn next_run(&mut self) {
         self.describe();
         match files::begin(self.asked) {
-            Ok(recorder) => {
+            Ok(Begun { recorder, is_new }) => {
                 tell(Kind::Trace, recorder.path());
+                self.is_ours = is_new;
                 self.continue_in(recorder);
             }
             Err(error) => tell(

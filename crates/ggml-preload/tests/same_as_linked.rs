@@ -4,13 +4,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use ggml_capture::llama::{FlashAttention, KvType};
 use ggml_capture::{Config, Summary};
 use orch_log::{Detail, Settings};
-use support::{Tensor, compile, model, preload_library, read, run};
+use support::{Tensor, compile, model, preload, read, run};
 
 const PROMPT: &str = "The capital of France is";
 const PICKS: usize = 6;
@@ -35,17 +35,6 @@ fn linked(trace: &Path) -> Summary {
     ggml_capture::run(&config, &AtomicBool::new(false), &mut |_| ()).expect("the model runs")
 }
 
-fn preloaded(command: &mut Command, trace: &Path) -> Output {
-    let status = trace.with_extension("status");
-    std::fs::write(&status, "").expect("writable");
-    run(command
-        .env("LD_PRELOAD", preload_library())
-        .env("ORCH_LOG_FILE", trace)
-        .env("ORCH_LOG_TEAM", "llama.cpp")
-        .env("ORCH_LOG_DETAIL", "full")
-        .env("PARITY_PRELOAD_STATUS", &status))
-}
-
 /// By pass and name: where it belongs and what is in it.
 fn by_name(tensors: Vec<Tensor>) -> BTreeMap<(u64, String), Tensor> {
     let key = |tensor: &Tensor| {
@@ -67,7 +56,7 @@ fn by_name(tensors: Vec<Tensor>) -> BTreeMap<(u64, String), Tensor> {
 fn every_record_equals_the_linked_one_bit_for_bit() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("program");
-    compile("llama_main_loop.cpp", &[], &program);
+    compile("cpp/examples/llama_main_loop.cpp", &[], &program);
     let command = || {
         let mut command = Command::new(&program);
         command.arg(model()).arg(PROMPT).arg(PICKS.to_string());
@@ -76,7 +65,7 @@ fn every_record_equals_the_linked_one_bit_for_bit() {
 
     let plain = run(&mut command());
     let trace = folder.path().join("program.jsonl");
-    let captured = preloaded(&mut command(), &trace);
+    let (captured, _) = preload(&mut command(), &trace);
     assert_eq!(
         captured.stdout, plain.stdout,
         "the program's output is unchanged"
@@ -143,9 +132,9 @@ fn every_record_equals_the_linked_one_bit_for_bit() {
 fn token_ids_and_positions_come_from_the_graph() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("program");
-    compile("llama_main_loop.cpp", &[], &program);
+    compile("cpp/examples/llama_main_loop.cpp", &[], &program);
     let trace = folder.path().join("program.jsonl");
-    preloaded(
+    preload(
         Command::new(&program)
             .arg(model())
             .arg(PROMPT)

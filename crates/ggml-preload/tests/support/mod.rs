@@ -6,7 +6,6 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -58,11 +57,16 @@ pub(crate) fn model() -> PathBuf {
     path.expect("no model: run ./test, which fetches it, or set NUMERIC_PARITY_MODEL")
 }
 
+/// Runs a command to its end.
+pub(crate) fn output_of(command: &mut Command) -> Output {
+    command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
 /// Runs a command that must succeed.
 pub(crate) fn run(command: &mut Command) -> Output {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = output_of(command);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
@@ -148,9 +152,27 @@ fn link_shared_llama() -> PathBuf {
     folder
 }
 
-/// Compiles `source` of `cpp/examples` with `flags` against the shared libraries.
-pub(crate) fn compile(source: &str, flags: &[&OsStr], output: &Path) {
-    let (root, shared) = (root(), shared_llama());
+/// Compiles `source` with `flags` against the shared libraries.
+pub(crate) fn compile(source: &str, flags: &[&str], output: &Path) {
+    let shared = shared_llama();
+    run(compiler(source, flags, output)
+        .arg("-L")
+        .arg(&shared)
+        .args(["-lllama", "-lggml", "-lggml-base", "-ldl"])
+        .arg(format!("-Wl,-rpath,{}", shared.display())));
+}
+
+/// Compiles `source` with `flags`, and llama.cpp's archives into the program.
+pub(crate) fn compile_static(source: &str, flags: &[&str], output: &Path) {
+    let archives = ["llama", "ggml", "ggml-cpu", "ggml-base"]
+        .map(|name| llama_build().join(format!("lib/lib{name}.a")));
+    run(compiler(source, flags, output)
+        .args(archives)
+        .args(["-ldl", "-lm"]));
+}
+
+fn compiler(source: &str, flags: &[&str], output: &Path) -> Command {
+    let root = root();
     let mut compiler = Command::new("c++");
     compiler
         .args([
@@ -164,16 +186,30 @@ pub(crate) fn compile(source: &str, flags: &[&OsStr], output: &Path) {
         .arg("-I")
         .arg(root.join("cpp"))
         .arg("-I")
+        .arg(root.join("cpp/examples"))
+        .arg("-I")
         .arg(llama_build().join("include"))
-        .arg(root.join("cpp/examples").join(source))
         .args(flags)
-        .arg("-L")
-        .arg(&shared)
-        .args(["-lllama", "-lggml", "-lggml-base", "-ldl"])
-        .arg(format!("-Wl,-rpath,{}", shared.display()))
+        .arg(root.join(source))
         .arg("-o")
         .arg(output);
-    run(&mut compiler);
+    compiler
+}
+
+/// Runs a program with the library preloaded, as `parity capture` would. Gives its output, and what the library told.
+pub(crate) fn preload(command: &mut Command, trace: &Path) -> (Output, Vec<String>) {
+    let status = trace.with_extension("status");
+    fs::write(&status, "").expect("writable");
+    let output = output_of(
+        command
+            .env("LD_PRELOAD", preload_library())
+            .env("ORCH_LOG_FILE", trace)
+            .env("ORCH_LOG_TEAM", "llama.cpp")
+            .env("ORCH_LOG_DETAIL", "full")
+            .env("PARITY_PRELOAD_STATUS", &status),
+    );
+    let told = fs::read_to_string(&status).expect("it was written above");
+    (output, told.lines().map(str::to_owned).collect())
 }
 
 /// A record with all its elements, as the bytes that are on disk.
