@@ -3,6 +3,7 @@
 use orch_log::format::Event;
 use orch_log::{Logged, Recorder};
 
+use super::columns::Columns;
 use super::node::NodeData;
 use super::rows::{Rows, Segment};
 
@@ -19,9 +20,13 @@ pub(super) struct Held {
     pub(super) occurrence: u64,
     pub(super) op: String,
     pub(super) src: Vec<String>,
-    /// Outermost dimension first, the tokens' one.
+    /// Whether the outermost dimension is the tokens'.
+    pub(super) by_token: bool,
+    /// Outermost dimension first.
     pub(super) shape: Vec<usize>,
     pub(super) data: NodeData,
+    /// What the last dimension is, where it is that of scores.
+    pub(super) columns: Columns,
 }
 
 impl Held {
@@ -54,8 +59,10 @@ impl Held {
             occurrence: self.occurrence,
             op: self.op.clone(),
             src: self.src.clone(),
+            by_token: self.by_token,
             shape,
             data: first,
+            columns: self.columns.clone(),
         })
     }
 
@@ -69,28 +76,14 @@ impl Held {
         mut each: impl FnMut(Logged),
     ) {
         let count = self.shape.first().copied().unwrap_or(0);
-        match rows.of(count) {
-            Some(segments) => {
-                for segment in segments {
-                    each(self.write_segment(recorder, step, segment, count));
-                }
-            }
-            // A node without a canonical name, whose axes are its own.
-            None => {
-                let whole = Segment {
-                    rows: 0..count,
-                    first_position: rows.first_position(),
-                    seq: 0,
-                };
-                each(self.log(
-                    recorder,
-                    step,
-                    &whole,
-                    rows.n_tokens(),
-                    &self.shape,
-                    &self.data,
-                ));
-            }
+        let segments = rows.of(count).filter(|_| self.by_token);
+        for segment in segments.unwrap_or_default() {
+            each(self.write_segment(recorder, step, segment, count));
+        }
+        if segments.is_none() {
+            // A state, such as what the KV cache holds, says at which position it was.
+            let event = self.event(step, rows.first_position(), 0);
+            each(self.log(recorder, event.shape(&self.shape), &self.data));
         }
     }
 
@@ -102,38 +95,37 @@ impl Held {
         count: usize,
     ) -> Logged {
         let n_tokens = segment.rows.len();
-        if n_tokens == count {
-            return self.log(recorder, step, segment, n_tokens, &self.shape, &self.data);
+        let event = self.event(step, segment.first_position, segment.seq);
+        let event = event.n_tokens(n_tokens);
+        let columns = self.columns.of(segment);
+        if n_tokens == count && columns.is_none() {
+            return self.log(recorder, event.shape(&self.shape), &self.data);
         }
-        let row: usize = self.shape[1..].iter().product();
-        let data = self
-            .data
-            .slice(segment.rows.start * row..segment.rows.end * row);
         let mut shape = self.shape.clone();
         shape[0] = n_tokens;
-        self.log(recorder, step, segment, n_tokens, &shape, &data)
+        let picked = columns.as_deref().zip(shape.last_mut());
+        let picked =
+            picked.map(|(columns, width)| (std::mem::replace(width, columns.len()), columns));
+        let row = self.shape[1..].iter().product();
+        let data = self.data.select(segment.rows.clone(), row, picked);
+        self.log(recorder, event.shape(&shape), &data)
     }
 
-    fn log(
-        &self,
-        recorder: &Recorder,
-        step: u64,
-        segment: &Segment,
-        n_tokens: usize,
-        shape: &[usize],
-        data: &NodeData,
-    ) -> Logged {
-        let src: Vec<&str> = self.src.iter().map(String::as_str).collect();
-        let mut event = Event::new(&self.name, segment.first_position)
-            .n_tokens(n_tokens)
+    fn event(&self, step: u64, position: i64, seq: u64) -> Event<'_> {
+        let event = Event::new(&self.name, position)
             .step(step)
-            .seq(segment.seq)
-            .occurrence(self.occurrence)
-            .shape(shape)
-            .src(&src);
-        if !self.op.is_empty() {
-            event = event.op(&self.op);
+            .seq(seq)
+            .occurrence(self.occurrence);
+        if self.op.is_empty() {
+            event
+        } else {
+            event.op(&self.op)
         }
+    }
+
+    fn log(&self, recorder: &Recorder, event: Event<'_>, data: &NodeData) -> Logged {
+        let src: Vec<&str> = self.src.iter().map(String::as_str).collect();
+        let event = event.src(&src);
         match data {
             NodeData::F32(data) => recorder.log(&event, data.as_slice()),
             NodeData::F16(data) => recorder.log(&event, data.as_slice()),

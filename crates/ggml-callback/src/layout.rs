@@ -33,6 +33,11 @@ pub enum Layout {
     Column,
     /// `[tokens, heads, kv]`, from ggml's `[heads, tokens, kv]`, cut to the positions that exist.
     Scores,
+    /// The tokens' axis outermost, then ggml's others from the outermost one on.
+    TokensFirst {
+        /// ggml's axis of the tokens.
+        axis: usize,
+    },
     /// ggml's own axes, outermost first.
     AsIs,
 }
@@ -67,10 +72,31 @@ impl Layout {
             Self::Scores => {
                 (ne[3] == 1 && ne[0] >= kv).then(|| vec![axis(1), axis(2), (kv, nb[0])])
             }
+            Self::TokensFirst { axis: tokens } => {
+                let outermost = (1..4).rev().find(|index| ne[*index] > 1).unwrap_or(0);
+                let others = (0..=outermost).rev().filter(|index| *index != tokens);
+                Some(std::iter::once(tokens).chain(others).map(axis).collect())
+            }
             Self::AsIs => {
                 let outermost = (1..4).rev().find(|index| ne[*index] > 1).unwrap_or(0);
                 Some((0..=outermost).rev().map(axis).collect())
             }
+        }
+    }
+
+    /// The layout of a node without a canonical name, in a pass over `n_tokens` tokens of which `n_outputs` go on to
+    /// the end: its tokens' axis is told by its length.
+    pub(super) fn unnamed<N: Node>(node: &N, n_tokens: usize, n_outputs: usize) -> Self {
+        let ne = node.ne();
+        let of = |count: usize| {
+            // llama.cpp has the heads outermost in attention, and the tokens everywhere else.
+            let inner_first = ne[2] == 1 || ne[1] == 1 || node.name().starts_with("kq");
+            let order = if inner_first { [1, 2] } else { [2, 1] };
+            order.into_iter().find(|axis| ne[*axis] == count)
+        };
+        match of(n_tokens).or_else(|| of(n_outputs)) {
+            Some(axis) => Self::TokensFirst { axis },
+            None => Self::AsIs,
         }
     }
 
@@ -155,4 +181,44 @@ fn decoded<N: Node>(node: &N, bytes: &[u8]) -> Option<Vec<f32>> {
         node.decode_row(start, row).then_some(())?;
     }
     Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn the_axis_of_the_tokens_is_told_by_its_length() {
+        let unnamed = |name: &str, ne, n_tokens| {
+            let node = Fake::new(name, "MUL", ne);
+            let layout = Layout::unnamed(&&node, n_tokens, 1);
+            let dims = layout.dims(&&node, 0).expect("any form will do");
+            let shape: Vec<usize> = dims.iter().map(|(count, _)| *count).collect();
+            (layout, shape)
+        };
+        let first = |axis| Layout::TokensFirst { axis };
+        assert_eq!(unnamed("norm-0", [64, 5, 1, 1], 5), (first(1), vec![5, 64]));
+        assert_eq!(unnamed("norm-9", [64, 1, 1, 1], 5), (first(1), vec![1, 64]));
+        assert_eq!(
+            unnamed("Qcur-0", [8, 4, 5, 1], 5),
+            (first(2), vec![5, 4, 8])
+        );
+        assert_eq!(
+            unnamed("Qcur-0", [8, 4, 1, 1], 1),
+            (first(2), vec![1, 4, 8])
+        );
+        assert_eq!(unnamed("kqv-0", [8, 5, 4, 1], 5), (first(1), vec![5, 4, 8]));
+        assert_eq!(unnamed("kqv-0", [8, 1, 4, 1], 1), (first(1), vec![1, 4, 8]));
+        // As many heads as tokens.
+        assert_eq!(
+            unnamed("Qcur-0", [8, 4, 4, 1], 4),
+            (first(2), vec![4, 4, 8])
+        );
+        assert_eq!(unnamed("kqv-0", [8, 4, 4, 1], 4), (first(1), vec![4, 4, 8]));
+        assert_eq!(
+            unnamed("v_cont-0", [256, 8, 4, 1], 5),
+            (Layout::AsIs, vec![4, 8, 256])
+        );
+    }
 }

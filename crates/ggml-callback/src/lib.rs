@@ -8,6 +8,7 @@
 //! A [`Session`] gets the nodes of one pass after another. Who feeds the graph tells it what each [`Pass`] is fed
 //! with; who only sees the graph reads that from its [`Inputs`].
 
+mod columns;
 #[cfg(test)]
 mod fake;
 mod graph;
@@ -21,6 +22,7 @@ mod order;
 mod rows;
 mod session;
 
+pub use columns::Columns;
 pub use heads::heads;
 pub use inputs::{Inputs, is_token_lookup};
 pub use layout::{Dims, Layout};

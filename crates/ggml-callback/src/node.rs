@@ -1,5 +1,7 @@
 //! A node of a ggml graph, as the eval callback sees it.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 
 /// A tensor of a ggml graph that is being computed.
@@ -50,14 +52,32 @@ pub enum NodeData {
 }
 
 impl NodeData {
-    /// The elements of `range`.
-    pub(super) fn slice(&self, range: std::ops::Range<usize>) -> Self {
+    /// The rows `rows` of `row` elements each; of every stretch of `width` elements only `columns`, where given.
+    pub(super) fn select(
+        &self,
+        rows: Range<usize>,
+        row: usize,
+        columns: Option<(usize, &[usize])>,
+    ) -> Self {
+        let range = rows.start * row..rows.end * row;
         match self {
-            Self::F32(data) => Self::F32(data[range].to_vec()),
-            Self::F16(data) => Self::F16(data[range].to_vec()),
-            Self::Bf16(data) => Self::Bf16(data[range].to_vec()),
-            Self::I32(data) => Self::I32(data[range].to_vec()),
-            Self::I64(data) => Self::I64(data[range].to_vec()),
+            Self::F32(data) => Self::F32(select(&data[range], columns)),
+            Self::F16(data) => Self::F16(select(&data[range], columns)),
+            Self::Bf16(data) => Self::Bf16(select(&data[range], columns)),
+            Self::I32(data) => Self::I32(select(&data[range], columns)),
+            Self::I64(data) => Self::I64(select(&data[range], columns)),
+        }
+    }
+}
+
+fn select<T: Copy>(data: &[T], columns: Option<(usize, &[usize])>) -> Vec<T> {
+    match columns {
+        None => data.to_vec(),
+        Some((width, columns)) => {
+            let stretches = data.chunks(width.max(1));
+            let picked =
+                stretches.flat_map(|stretch| columns.iter().map(|column| stretch[*column]));
+            picked.collect()
         }
     }
 }

@@ -67,6 +67,11 @@ impl Rows {
         len(&self.all)
     }
 
+    /// Tokens whose logits were asked for.
+    pub fn n_outputs(&self) -> usize {
+        len(&self.outputs)
+    }
+
     /// The lowest position of the pass.
     pub fn first_position(&self) -> i64 {
         self.all

@@ -8,6 +8,7 @@ use std::ops::Deref;
 use orch_log::format::TOKENS;
 use orch_log::{Logged, Recorder};
 
+use super::columns::Columns;
 use super::graph::Graph;
 use super::held::Held;
 use super::layout::{self, Layout};
@@ -62,7 +63,7 @@ pub struct Session<R> {
     options: SessionOptions,
     /// `None` until it is known what the pass is fed with.
     pass: Option<Pass>,
-    columns_are_positions: bool,
+    columns: Columns,
     graph: Graph,
     pending: Vec<Held>,
     /// Rank of the last node that had one: where nodes without a canonical name belong.
@@ -79,7 +80,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             recorder,
             options,
             pass: None,
-            columns_are_positions: true,
+            columns: Columns::Positions,
             graph: Graph::default(),
             pending: Vec::new(),
             last_rank: (0, 0),
@@ -116,8 +117,10 @@ impl<R: Deref<Target = Recorder>> Session<R> {
                 occurrence: 0,
                 op: String::new(),
                 src: Vec::new(),
+                by_token: true,
                 shape: vec![pass.tokens.len()],
                 data: NodeData::I32(pass.tokens.clone()),
+                columns: Columns::Positions,
             });
         }
         self.pass = Some(pass);
@@ -143,10 +146,18 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         self.options.heads = heads;
     }
 
-    /// Says whether column j of the scores is position j. It is as long as the KV cache holds one sequence from its
-    /// first cell on; where it is not, scores and probabilities are left out.
+    /// Says what the columns of the scores are, from the running pass on.
+    pub fn set_columns(&mut self, columns: Columns) {
+        self.columns = columns;
+    }
+
+    /// Says whether column j of the scores is position j.
     pub fn set_columns_are_positions(&mut self, yes: bool) {
-        self.columns_are_positions = yes;
+        self.columns = if yes {
+            Columns::Positions
+        } else {
+            Columns::Unknown
+        };
     }
 
     /// The pass is over: what still waits is written.
@@ -189,7 +200,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
                     ["attn_scores", "attn_probs"].map(|point| format!("layer_{layer}_{point}"));
                 self.tally.hidden_by_fusion.extend(hidden);
             }
-            if place.layout == Layout::Scores && !self.columns_are_positions {
+            if place.layout == Layout::Scores && self.columns == Columns::Unknown {
                 self.tally.unplaced.insert(place.name());
             } else if self.keeps(place) {
                 self.hold(node, rank, place.name(), place.point, place.layout, 0);
@@ -198,7 +209,11 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         if places.is_empty() {
             let name = node.name();
             let occurrence = self.occurrence(&name);
-            self.hold(node, self.last_rank, name, "", Layout::AsIs, occurrence);
+            let layout = match &self.pass {
+                Some(pass) => Layout::unnamed(node, pass.rows.n_tokens(), pass.rows.n_outputs()),
+                None => Layout::AsIs,
+            };
+            self.hold(node, self.last_rank, name, "", layout, occurrence);
         }
     }
 
@@ -234,8 +249,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             .pass
             .as_ref()
             .map_or(0, |pass| pass.rows.end_position());
-        let kv = usize::try_from(end).unwrap_or(0);
-        let dims = layout.dims(node, kv);
+        let dims = layout.dims(node, self.columns.count(end));
         let Some((dims, data)) = dims.and_then(|dims| {
             layout::gather(node, start, &dims, &mut self.scratch).map(|data| (dims, data))
         }) else {
@@ -253,8 +267,14 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             occurrence,
             op: node.op(),
             src,
+            by_token: layout != Layout::AsIs,
             shape,
             data,
+            columns: if layout == Layout::Scores {
+                self.columns.clone()
+            } else {
+                Columns::Positions
+            },
         };
         // A projection's bias, a norm's weight: the later node is the checkpoint.
         match self

@@ -12,4 +12,4 @@ pub mod models;
 mod run;
 
 pub use error::Error;
-pub use run::{Config, Progress, Summary, Timings, run};
+pub use run::{Beside, Config, Progress, Summary, Timings, run};

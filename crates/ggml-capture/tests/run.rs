@@ -12,7 +12,7 @@ use common::{Tensor, capture, config, read, smollm2, tiny_model};
 use ggml_capture::llama::{Context, ContextOptions, FlashAttention, KvType, LoadOptions, Model};
 use ggml_capture::models::{Architecture, Weights, convert, inspect};
 use ggml_capture::{Error, run};
-use orch_log::forced::{Batch, Forced};
+use orch_log::forced::Forced;
 
 fn last<'t>(records: &'t [Tensor], checkpoint: &str) -> &'t Tensor {
     records
@@ -29,6 +29,7 @@ fn unwatched(model: &Path, prompt: &str) -> Vec<u32> {
     let options = ContextOptions {
         n_ctx: tokens.len() + 4,
         n_ubatch: tokens.len(),
+        n_seq: 1,
         threads: 1,
         kv_type: KvType::F32,
         flash_attn: FlashAttention::Off,
@@ -62,58 +63,6 @@ fn capturing_changes_no_bit_of_the_logits() {
             .collect();
         assert!(found == expected, "with the filter {filter}");
     }
-}
-
-#[test]
-fn a_batch_agrees_with_token_by_token() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = tiny_model(folder.path(), Architecture::Qwen2);
-    let (batch, single) = (
-        folder.path().join("batch.jsonl"),
-        folder.path().join("single.jsonl"),
-    );
-    let mut config = config(&model, &batch);
-    config.n_predict = Some(1);
-    let summary = capture(&config);
-    let tokens = summary.prompt_tokens.len();
-    let batches = summary.prompt_tokens.iter().zip(0..);
-    let batches = batches
-        .map(|(id, step)| Batch {
-            tokens: vec![u32::try_from(*id).unwrap()],
-            step,
-        })
-        .collect();
-    config.forced = Some(Forced::Trace { batches, prompt: 1 });
-    config.prompt = None;
-    config.n_predict = None;
-    config.log.path = single.clone();
-    assert_eq!(capture(&config).passes, tokens);
-
-    let (batch, single) = (read(&batch), read(&single));
-    let mut compared = 0;
-    for whole in &batch {
-        let name = &whole.record.checkpoint;
-        let rows: Vec<&Tensor> = single
-            .iter()
-            .filter(|tensor| tensor.record.checkpoint == *name)
-            .collect();
-        assert_eq!(rows.len(), tokens, "{name}");
-        if name.contains("attn_scores") || name.contains("attn_probs") {
-            continue; // The rows of a batch are longer: they have a place for later positions.
-        }
-        let row = whole.data.len() / tokens;
-        for (index, one) in rows.iter().enumerate() {
-            let (mut error, mut size) = (0.0, 0.0);
-            for (a, b) in whole.data[index * row..].iter().zip(&one.data) {
-                error += f64::from(a - b).powi(2);
-                size += f64::from(*a).powi(2);
-            }
-            let relative = (error / size).sqrt();
-            assert!(relative < 2e-6, "{name} at {index}: {relative:e}");
-            compared += 1;
-        }
-    }
-    assert_eq!(compared, tokens * (4 + 3 * 15));
 }
 
 #[test]

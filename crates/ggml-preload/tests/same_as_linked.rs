@@ -22,6 +22,8 @@ fn linked(trace: &Path) -> Summary {
     let config = Config {
         model: model(),
         prompt: Some(PROMPT.to_owned()),
+        beside: Vec::new(),
+        n_ubatch: None,
         n_predict: Some(PICKS),
         log,
         all: false,

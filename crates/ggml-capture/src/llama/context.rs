@@ -60,12 +60,25 @@ pub struct ContextOptions {
     pub n_ctx: usize,
     /// Tokens that one graph computes; a longer batch is split by llama.cpp.
     pub n_ubatch: usize,
+    /// Sequences that share the cache.
+    pub n_seq: usize,
     /// Threads that compute.
     pub threads: usize,
     /// Storage type of the KV cache.
     pub kv_type: KvType,
     /// Fused attention.
     pub flash_attn: FlashAttention,
+}
+
+/// A token and where it belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Id of the token.
+    pub token: i32,
+    /// Absolute 0-based position in its sequence.
+    pub position: usize,
+    /// Sequence, below [`ContextOptions::n_seq`].
+    pub seq: usize,
 }
 
 /// Receives the nodes of the graph while it is computed.
@@ -132,6 +145,9 @@ impl<'m> Context<'m> {
         params.n_ctx = size(options.n_ctx, "context length")?;
         params.n_batch = params.n_ctx;
         params.n_ubatch = size(options.n_ubatch, "batch size")?.min(params.n_batch);
+        params.n_seq_max = size(options.n_seq, "number of sequences")?;
+        // One cache for all, so that a batch is one graph whatever the lengths of its sequences are.
+        params.kv_unified = true;
         params.n_threads = threads;
         params.n_threads_batch = threads;
         params.no_perf = true;
@@ -194,34 +210,50 @@ impl<'m> Context<'m> {
         Ok(())
     }
 
-    /// Computes `tokens` at consecutive positions from `first_position` on, with logits for every one.
+    /// Computes `tokens` at consecutive positions of sequence 0 from `first_position` on, with logits for every one.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode_batch`](Self::decode_batch).
+    pub fn decode(&mut self, tokens: &[i32], first_position: usize) -> Result<(), Error> {
+        let entries = tokens.iter().zip(first_position..);
+        let entries: Vec<Entry> = entries
+            .map(|(token, position)| Entry {
+                token: *token,
+                position,
+                seq: 0,
+            })
+            .collect();
+        self.decode_batch(&entries)
+    }
+
+    /// Computes a batch, with logits for every token of it.
     ///
     /// # Errors
     ///
     /// The cache is full, a token is not in the vocabulary, or the run was cancelled.
-    pub fn decode(&mut self, tokens: &[i32], first_position: usize) -> Result<(), Error> {
+    pub fn decode_batch(&mut self, entries: &[Entry]) -> Result<(), Error> {
         let n_vocab = self.model.n_vocab();
-        if let Some(token) = tokens
-            .iter()
-            .find(|token| usize::try_from(**token).map_or(true, |id| id >= n_vocab))
-        {
+        let unknown =
+            |entry: &&Entry| usize::try_from(entry.token).map_or(true, |id| id >= n_vocab);
+        if let Some(Entry { token, .. }) = entries.iter().find(unknown) {
             return Err(Error::Argument(format!(
                 "token {token} is not in the vocabulary of {n_vocab} tokens"
             )));
         }
-        let n_tokens = i32::try_from(tokens.len()).map_err(|_| {
-            Error::Argument(format!("a batch of {} tokens is too large", tokens.len()))
+        let n_tokens = i32::try_from(entries.len()).map_err(|_| {
+            Error::Argument(format!("a batch of {} tokens is too large", entries.len()))
         })?;
         backend::forget_log();
         // SAFETY: the batch has room for `n_tokens` entries of one sequence each, all of which are set.
         let code = unsafe {
             let mut batch = sys::llama_batch_init(n_tokens, 0, 1);
             batch.n_tokens = n_tokens;
-            for (index, token) in tokens.iter().enumerate() {
-                *batch.token.add(index) = *token;
-                *batch.pos.add(index) = i32::try_from(first_position + index).unwrap_or(i32::MAX);
+            for (index, entry) in entries.iter().enumerate() {
+                *batch.token.add(index) = entry.token;
+                *batch.pos.add(index) = i32::try_from(entry.position).unwrap_or(i32::MAX);
                 *batch.n_seq_id.add(index) = 1;
-                **batch.seq_id.add(index) = 0;
+                **batch.seq_id.add(index) = i32::try_from(entry.seq).unwrap_or(i32::MAX);
                 *batch.logits.add(index) = 1;
             }
             let code = sys::llama_decode(self.pointer.as_ptr(), batch);
@@ -232,6 +264,8 @@ impl<'m> Context<'m> {
         let panicked = self
             .watch
             .is_some_and(|mut watch| std::mem::take(&mut unsafe { watch.as_mut() }.panicked));
+        let last = entries.iter().map(|entry| entry.position).max();
+        let last = last.unwrap_or(0);
         match code {
             0 if panicked => Err(Error::Argument(
                 "the capture failed inside the eval callback, a bug".to_owned(),
@@ -239,24 +273,32 @@ impl<'m> Context<'m> {
             0 => Ok(()),
             _ if self.cancel.load(Relaxed) => Err(Error::Cancelled),
             1 => Err(Error::Argument(format!(
-                "the context is full at position {}: raise its length",
-                first_position + tokens.len()
+                "the context is full at position {last}: raise its length"
             ))),
             code => Err(Error::Llama {
                 action: format!(
-                    "decode {} tokens at position {first_position} (code {code})",
-                    tokens.len()
+                    "decode {} tokens up to position {last} (code {code})",
+                    entries.len()
                 ),
                 log: backend::error_log(),
             }),
         }
     }
 
+    /// Logits of the token at `index` of the last batch, one per token of the vocabulary.
+    pub fn logits(&self, index: usize) -> Option<&[f32]> {
+        self.logits_at(i32::try_from(index).ok()?)
+    }
+
     /// Logits of the last decoded token, one per token of the vocabulary.
     pub fn last_logits(&self) -> Option<&[f32]> {
+        self.logits_at(-1)
+    }
+
+    fn logits_at(&self, index: i32) -> Option<&[f32]> {
         // SAFETY: llama.cpp owns the buffer until the next decode, which needs `&mut self`.
         unsafe {
-            let logits = sys::llama_get_logits_ith(self.pointer.as_ptr(), -1);
+            let logits = sys::llama_get_logits_ith(self.pointer.as_ptr(), index);
             (!logits.is_null()).then(|| std::slice::from_raw_parts(logits, self.model.n_vocab()))
         }
     }

@@ -8,7 +8,7 @@ mod sampler;
 pub use backend::version;
 pub(crate) use backend::{error_log, forget_log, start};
 pub(crate) use context::EvalCallback;
-pub use context::{Context, ContextOptions, FlashAttention, KvType};
+pub use context::{Context, ContextOptions, Entry, FlashAttention, KvType};
 pub use model::{LoadOptions, Model};
 pub(crate) use model::{c_string, check_magic};
 pub use sampler::Sampler;

@@ -16,6 +16,10 @@ pub struct Config {
     pub model: PathBuf,
     /// Text to continue; not needed with a forced trace, which has its own.
     pub prompt: Option<String>,
+    /// Further prompts, decoded in the same batches as sequences 1, 2, …
+    pub beside: Vec<String>,
+    /// Tokens that one graph computes; a longer prompt becomes several passes of step 0. By default all of it is one.
+    pub n_ubatch: Option<usize>,
     /// Tokens to pick; by default 16, or what the forced tokens ask for.
     pub n_predict: Option<usize>,
     /// Where and how to log: path, team, detail, filter, …
@@ -34,6 +38,27 @@ pub struct Config {
     pub seed: u64,
     /// Tokens to feed whatever the model picks.
     pub forced: Option<Forced>,
+}
+
+impl Config {
+    /// A greedy run on one thread that captures the canonical checkpoints; it still needs a prompt or forced tokens.
+    pub fn new(model: PathBuf, log: Settings) -> Self {
+        Self {
+            model,
+            prompt: None,
+            beside: Vec::new(),
+            n_ubatch: None,
+            n_predict: None,
+            log,
+            all: false,
+            kv_type: KvType::default(),
+            flash_attn: FlashAttention::default(),
+            threads: 1,
+            temperature: 0.0,
+            seed: 0,
+            forced: None,
+        }
+    }
 }
 
 /// How far a run is.
@@ -85,10 +110,23 @@ pub struct Summary {
     pub text: String,
     /// What each pass would have picked by itself.
     pub picks: Vec<i32>,
+    /// The further prompts, in their order.
+    pub beside: Vec<Beside>,
     /// Forward passes.
     pub passes: usize,
     /// What was captured.
     pub tally: Tally,
     /// Where the time went.
     pub timings: Timings,
+}
+
+/// What became of a further prompt.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// Ids of the prompt.
+    pub prompt_tokens: Vec<i32>,
+    /// Ids that followed it.
+    pub continuation: Vec<i32>,
+    /// The continuation as text.
+    pub text: String,
 }

@@ -30,6 +30,7 @@ pub(super) fn describe(
         setting("seed", config.seed.to_string()),
         setting("forced", config.forced.is_some().to_string()),
         setting("n_ubatch", options.n_ubatch.to_string()),
+        setting("n_seq", options.n_seq.to_string()),
         // Programs of llama.cpp's own repack quantised weights, which sums in another order.
         setting("repack", "off".to_owned()),
     ];

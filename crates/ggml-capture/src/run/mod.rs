@@ -2,23 +2,25 @@
 
 mod config;
 mod describe;
+mod generate;
 mod plan;
 
-pub use config::{Config, Progress, Summary, Timings};
+pub use config::{Beside, Config, Progress, Summary, Timings};
 
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use llama_cpp_sys_2 as sys;
 use orch_log::Recorder;
 
 use crate::Error;
-use crate::capture::{Heads, Pass, Rows, Session, SessionOptions, linked::LinkedNode};
-use crate::llama::{self, Context, ContextOptions, LoadOptions, Model, Sampler};
+use crate::capture::{Heads, Session, SessionOptions, linked::LinkedNode};
+use crate::llama::{self, Context, ContextOptions, LoadOptions, Model};
 use describe::{describe, sha256};
+use generate::Course;
 use plan::Plan;
 
 /// Runs llama.cpp on a prompt and logs its forward passes.
@@ -63,8 +65,9 @@ pub fn run(
     let recorder =
         Recorder::create(config.log.clone()).map_err(Error::io("write trace", &config.log.path))?;
     let options = ContextOptions {
-        n_ctx: plan.prompt.len() + plan.picks,
-        n_ubatch: plan.prompt.len(),
+        n_ctx: plan.fed() + 1,
+        n_ubatch: plan.n_ubatch,
+        n_seq: 1 + plan.beside.len(),
         threads: config.threads,
         kv_type: config.kv_type,
         flash_attn: config.flash_attn,
@@ -84,15 +87,8 @@ pub fn run(
         Some(Box::new(Watcher(Rc::clone(&session)))),
     )?;
 
-    let mut course = Course::default();
-    let outcome = generate(
-        config,
-        &plan,
-        &mut context,
-        &session,
-        &mut course,
-        &mut report,
-    );
+    let mut course = Course::new(config, &plan);
+    let outcome = course.run(config, &plan, &mut context, &session, &mut report);
     drop(context);
 
     let prompt = config
@@ -105,7 +101,7 @@ pub fn run(
         &model,
         sha256,
         &prompt,
-        &course.tokens,
+        &course.sequences[0].tokens,
         &options,
         &tally,
     );
@@ -114,88 +110,31 @@ pub fn run(
         .map_err(Error::io("write the run file of", &config.log.path))?;
     // Only now: a run that was stopped is described too.
     outcome?;
-    let continuation = course.tokens.split_off(plan.prompt.len());
     timings.prefill = course.prefill;
     timings.decode = course.decode;
+    let passes = course.passes;
+    let mut sequences = course.sequences.into_iter();
+    let first = sequences.next().expect("there is always the first prompt");
+    let beside = sequences.zip(plan.beside).map(|(sequence, prompt)| {
+        let continuation = sequence.tokens[prompt.len()..].to_vec();
+        Beside {
+            text: model.text(&continuation),
+            prompt_tokens: prompt,
+            continuation,
+        }
+    });
+    let continuation = first.tokens[plan.prompt.len()..].to_vec();
     Ok(Summary {
         prompt,
         text: model.text(&continuation),
         prompt_tokens: plan.prompt,
         continuation,
-        passes: course.picks.len(),
-        picks: course.picks,
+        beside: beside.collect(),
+        passes,
+        picks: first.picks,
         tally,
         timings,
     })
-}
-
-/// How far a generation came.
-#[derive(Default)]
-struct Course {
-    /// What was fed, and in the end the token that would be fed next.
-    tokens: Vec<i32>,
-    picks: Vec<i32>,
-    prefill: Duration,
-    decode: Duration,
-}
-
-/// All forward passes.
-fn generate(
-    config: &Config,
-    plan: &Plan,
-    context: &mut Context<'_>,
-    session: &RefCell<Session<&Recorder>>,
-    course: &mut Course,
-    report: &mut dyn FnMut(Progress) -> bool,
-) -> Result<(), Error> {
-    let mut sampler = Sampler::new(config.temperature, config.seed);
-    let total = plan.prompt.len() + plan.picks.saturating_sub(1);
-    let mut forced = plan.forced.clone();
-    let mut batch = plan.prompt.clone();
-    let mut position = 0;
-    loop {
-        let started = Instant::now();
-        session.borrow_mut().begin(Pass {
-            step: course.picks.len() as u64,
-            tokens: batch.clone(),
-            rows: Rows::neighbours(i64::try_from(position).unwrap_or(i64::MAX), batch.len(), 0),
-        });
-        let decoded = context.decode(&batch, position);
-        session.borrow_mut().end();
-        decoded?;
-        let time = if course.picks.is_empty() {
-            &mut course.prefill
-        } else {
-            &mut course.decode
-        };
-        *time += started.elapsed();
-        position += batch.len();
-        course.tokens.extend_from_slice(&batch);
-        if !report(Progress::Decoded {
-            done: position,
-            total,
-        }) {
-            return Err(Error::Cancelled);
-        }
-
-        let logits = context.last_logits().unwrap_or_default();
-        let pick = sampler.pick(logits).ok_or_else(|| Error::Model {
-            path: config.model.clone(),
-            message: format!(
-                "all {} logits at position {} are NaN",
-                logits.len(),
-                position - 1
-            ),
-        })?;
-        course.picks.push(pick);
-        let next = forced.pop_front();
-        // An end token does not end the run: what follows is as good a function to compare.
-        if course.picks.len() >= plan.picks {
-            course.tokens.push(next.unwrap_or(pick));
-            return Ok(());
-        }
-        batch = vec![next.unwrap_or(pick)];
-    }
 }
 
 /// The eval callback's side of a session.

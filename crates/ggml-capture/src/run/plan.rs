@@ -17,8 +17,12 @@ pub(super) struct Plan {
     pub(super) prompt: Vec<i32>,
     /// What is fed after it, whatever is picked.
     pub(super) forced: VecDeque<i32>,
-    /// Tokens to pick in all.
+    /// Ids of further prompts, none empty.
+    pub(super) beside: Vec<Vec<i32>>,
+    /// Tokens to pick for each prompt.
     pub(super) picks: usize,
+    /// Tokens that one graph computes.
+    pub(super) n_ubatch: usize,
 }
 
 impl Plan {
@@ -56,7 +60,12 @@ impl Plan {
             }
             (None, None) => return Err(Error::Argument("there is no prompt".to_owned())),
         };
-        if prompt.is_empty() {
+        let beside: Vec<Vec<i32>> = config
+            .beside
+            .iter()
+            .map(|prompt| model.tokenize(prompt))
+            .collect::<Result<_, _>>()?;
+        if prompt.is_empty() || beside.iter().any(Vec::is_empty) {
             return Err(Error::Argument(
                 "the prompt has no tokens; give at least one".to_owned(),
             ));
@@ -66,10 +75,26 @@ impl Plan {
         } else {
             DEFAULT_PICKS
         };
+        let longest = prompt.len() + beside.iter().map(Vec::len).sum::<usize>();
+        if config.n_ubatch == Some(0) {
+            return Err(Error::Argument(
+                "a batch of 0 tokens computes nothing; give at least 1".to_owned(),
+            ));
+        }
         Ok(Self {
             prompt,
             forced,
+            beside,
             picks: config.n_predict.unwrap_or(default).max(1),
+            n_ubatch: config.n_ubatch.unwrap_or(longest).min(longest),
         })
+    }
+
+    /// Tokens that are fed in all.
+    pub(super) fn fed(&self) -> usize {
+        let prompts = std::iter::once(&self.prompt).chain(&self.beside);
+        prompts
+            .map(|prompt| prompt.len() + self.picks.saturating_sub(1))
+            .sum()
     }
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use ggml_capture::llama::{FlashAttention, KvType};
+use ggml_capture::llama::KvType;
 use ggml_capture::models::{Architecture, TinyOptions, tiny};
 use ggml_capture::{Config, Summary, run};
 use orch_log::format::{Record, parse_line};
@@ -45,17 +45,10 @@ pub(crate) fn config(model: &Path, trace: &Path) -> Config {
     let mut log = Settings::new(trace, "llama.cpp");
     log.detail = Detail::Full;
     Config {
-        model: model.to_owned(),
         prompt: Some("Write a haiku about GPU computing".to_owned()),
         n_predict: Some(4),
-        log,
-        all: false,
         kv_type: KvType::F32,
-        flash_attn: FlashAttention::Off,
-        threads: 1,
-        temperature: 0.0,
-        seed: 0,
-        forced: None,
+        ..Config::new(model.to_owned(), log)
     }
 }
 

@@ -75,6 +75,8 @@ impl Reference<'_> {
         let config = ggml_capture::Config {
             model: self.model.to_owned(),
             prompt: Some(self.prompt.to_owned()),
+            beside: Vec::new(),
+            n_ubatch: None,
             n_predict: Some(self.picks),
             log,
             all: false,
