@@ -5,7 +5,7 @@ use super::pairing::{Context, Outcome, Pairing};
 use crate::align::{Lockstep, Progress};
 use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs, read_tokens};
 use crate::error::Error;
-use crate::judge::{Criterion, Limit, Tally, Verdict, limit_of};
+use crate::judge::{Criterion, Limit, Noise, Tally, Verdict};
 use crate::report::v1::Report;
 use crate::report::{Material, build};
 use crate::trace::Trace;
@@ -109,7 +109,10 @@ fn find_inputs(context: &Context<'_>, tally: &mut Tally, token_offset: i64) -> R
 
 fn limit(reference: &Trace, candidate: &Trace, options: &Options) -> Limit {
     match options.criterion {
-        Criterion::Noise => Limit::Noise(limit_of(reference.run().info(), candidate.run().info())),
+        Criterion::Noise => Limit::Noise(Noise::of_runs(
+            reference.run().info(),
+            candidate.run().info(),
+        )),
         Criterion::MaxNmse(limit) => Limit::MaxNmse(limit),
         Criterion::Bands => Limit::Bands,
     }

@@ -1,7 +1,7 @@
 //! What counts as more than rounding.
 
 use super::bands::Band;
-use super::noise::NoiseRow;
+use super::noise::Noise;
 use crate::measure::Measured;
 
 /// What the user asked to judge by.
@@ -16,11 +16,11 @@ pub enum Criterion {
     Bands,
 }
 
-/// The criterion with its number.
-#[derive(Clone, Debug, PartialEq)]
+/// The criterion with its numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
     /// From the noise table.
-    Noise(NoiseRow),
+    Noise(Noise),
     /// Given by the user.
     MaxNmse(f64),
     /// By bands.
@@ -28,18 +28,18 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// The NMSE above which a pair diverges; `None` where bands decide.
-    pub fn max_nmse(&self) -> Option<f64> {
+    /// The NMSE above which a pair of this checkpoint diverges; `None` where bands decide.
+    pub fn max_nmse(&self, checkpoint: &str) -> Option<f64> {
         match self {
-            Self::Noise(row) => Some(row.max_nmse),
+            Self::Noise(noise) => Some(noise.max_nmse(checkpoint)),
             Self::MaxNmse(limit) => Some(*limit),
             Self::Bands => None,
         }
     }
 
     /// True where the pair differs by more than the limit.
-    pub fn is_exceeded(&self, measured: &Measured) -> bool {
-        match self.max_nmse() {
+    pub fn is_exceeded(&self, checkpoint: &str, measured: &Measured) -> bool {
+        match self.max_nmse(checkpoint) {
             // A NaN must not pass for agreement.
             Some(limit) => measured.nmse.is_nan() || measured.nmse > limit,
             None => measured

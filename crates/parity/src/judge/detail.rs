@@ -1,5 +1,6 @@
 //! One measured pair with all that a report shows of it.
 
+use super::criterion::Limit;
 use crate::align::{Key, Pair};
 use crate::measure::Measured;
 use orch_log::format::Dtype;
@@ -36,6 +37,8 @@ pub struct Detail {
     pub first_values: [Vec<f64>; 2],
     /// The figures.
     pub measured: Measured,
+    /// The limit of its operation; `None` where bands decide.
+    pub max_nmse: Option<f64>,
     /// Whether the limit is exceeded.
     pub above_limit: bool,
 }
@@ -45,7 +48,7 @@ impl Detail {
     pub const FIRST_VALUES: usize = 10;
 
     /// Gathers what there is to show of a pair.
-    pub(super) fn of(pair: &Pair, compared: Compared, above_limit: bool) -> Self {
+    pub(super) fn of(pair: &Pair, compared: Compared, limit: &Limit) -> Self {
         let (reference, candidate) = (&pair.reference.record, &pair.candidate.record);
         let shown = compared.first_values.min(Self::FIRST_VALUES);
         let first = |values: &[f64]| values[..values.len().min(shown)].to_vec();
@@ -57,8 +60,9 @@ impl Detail {
             dtypes: [reference.dtype, candidate.dtype],
             op: reference.op.clone(),
             first_values: [first(&reference.values), first(&candidate.values)],
+            max_nmse: limit.max_nmse(&pair.key.checkpoint),
+            above_limit: limit.is_exceeded(&pair.key.checkpoint, &compared.measured),
             measured: compared.measured,
-            above_limit,
         }
     }
 }

@@ -7,11 +7,13 @@ mod first;
 mod noise;
 mod tally;
 mod verdict;
+mod weights;
 
 pub use bands::{Band, BandCounts};
 pub use criterion::{Criterion, Limit};
 pub use detail::{Compared, Detail};
 pub use first::{First, InputError};
-pub use noise::{NoiseRow, NoiseSource, WeightClass, limit_of, noise_row};
+pub use noise::{Noise, OperationLimit};
 pub use tally::{BasisCounts, CheckpointTally, Tally};
 pub use verdict::{Verdict, exit_code};
+pub use weights::WeightClass;

@@ -1,221 +1,229 @@
-//! How much disagreement is rounding: measured, one row for each kind of weights.
+//! How much disagreement is rounding: measured, by kind of weights and by operation.
 
+use super::weights::WeightClass;
+use crate::align::{Place, Stage};
 use crate::trace::RunInfo;
 
-/// Weights with a common amount of noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum WeightClass {
-    /// 32-bit floats throughout, cache included, no fused attention.
-    F32,
-    /// 16-bit floats somewhere: weights, cache or fused attention.
-    F16,
-    /// Blocks of 8-bit integers.
-    Bits8,
-    /// Blocks of fewer bits.
-    Bits4,
+/// Rounding noise of one kind of weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ClassRow {
+    class: WeightClass,
+    /// Largest relative RMSE measured at a projection to queries or keys, the quietest operation.
+    measured: f64,
+    /// How many times the measured noise is still taken for noise.
+    margin: f64,
+    reason: &'static str,
 }
 
-/// Where the class comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoiseSource {
-    /// Both run files name the weights.
-    RunFiles,
-    /// At least one does not, and was taken for 16-bit floats.
-    Assumed,
-}
-
-/// A limit with its reason.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NoiseRow {
-    /// The class of weights.
-    pub class: WeightClass,
-    /// Largest NMSE of a checkpoint that is still rounding.
-    pub max_nmse: f64,
-    /// Where the number comes from.
-    pub reason: &'static str,
-    /// Where the class comes from.
-    pub source: NoiseSource,
-}
-
-/// The table. Relative RMSE is the square root of NMSE.
-///
 /// # Source
 ///
-/// llama.cpp against candle and against itself on SmolLM2-135M, every canonical checkpoint of all layers, prefill and
-/// decode; `docs/noise.md` has the measurements.
-const TABLE: [(WeightClass, f64, &str); 4] = [
-    (
-        WeightClass::F32,
-        1e-8,
-        "f32 weights and cache: relative RMSE up to 3e-6 measured at any checkpoint, 30 times that allowed",
-    ),
-    (
-        WeightClass::F16,
-        1e-4,
-        "f16 or bf16 weights, cache or fused attention: relative RMSE up to 6e-4 measured, 16 times that allowed",
-    ),
-    (
-        WeightClass::Bits8,
-        1e-2,
-        "8-bit weights: activations are rounded to 8 bits before each product",
-    ),
-    (
-        WeightClass::Bits4,
-        4e-2,
-        "weights below 8 bits: relative RMSE up to 4.5e-2 measured",
-    ),
+/// llama.cpp against the worker on SmolLM2-135M, three prompts and sixteen forced tokens each, every canonical
+/// checkpoint of all layers, one token at a time: `docs/noise.md` has the measurements. The forced tokens are random,
+/// which makes more noise than text does. Margins are smaller where noise is larger, since a mistake moves a tensor
+/// by its own magnitude at most: ten times the noise of 4-bit weights would hide everything.
+const CLASSES: [ClassRow; 4] = [
+    ClassRow {
+        class: WeightClass::F32,
+        measured: 9e-7,
+        margin: 30.0,
+        reason: "f32 weights and cache: the order of additions",
+    },
+    ClassRow {
+        class: WeightClass::F16,
+        measured: 1.4e-3,
+        margin: 6.0,
+        reason: "16-bit floats in weights, cache or fused attention",
+    },
+    ClassRow {
+        class: WeightClass::Bits8,
+        measured: 3.8e-2,
+        margin: 3.0,
+        reason: "8-bit weights: llama.cpp rounds activations to 8 bits before each product",
+    },
+    ClassRow {
+        class: WeightClass::Bits4,
+        measured: 7.9e-2,
+        margin: 2.5,
+        reason: "weights of less than 8 bits: llama.cpp rounds activations to 8 bits before each product",
+    },
 ];
 
-impl WeightClass {
-    /// The word for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bits8 => "8-bit",
-            Self::Bits4 => "4-bit",
-        }
-    }
-
-    /// The class of a storage type by its name (`Q4_1`, `F16`, `mostly Q8_0`); `None` where it is not known.
-    pub fn of_weights(name: &str) -> Option<Self> {
-        let name = name.to_ascii_lowercase();
-        let has = |part: &str| name.contains(part);
-        if has("iq")
-            || has("tq")
-            || (1..8).any(|bits| has(&format!("q{bits}")))
-            || has("mxfp4")
-            || has("nvfp4")
-        {
-            Some(Self::Bits4)
-        } else if has("q8") || has("f8") || has("i8") {
-            Some(Self::Bits8)
-        } else if has("f16") {
-            Some(Self::F16)
-        } else if has("f32") || has("f64") {
-            Some(Self::F32)
-        } else {
-            None
-        }
-    }
+/// Operations with about the same noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct OperationRow {
+    stages: &'static [Stage],
+    /// Noise as a multiple of that of queries and keys.
+    gain: f64,
+    reason: &'static str,
 }
 
-/// The table's row of a class.
-pub fn noise_row(class: WeightClass, source: NoiseSource) -> NoiseRow {
-    let (class, max_nmse, reason) = TABLE[class as usize];
-    NoiseRow {
-        class,
-        max_nmse,
-        reason,
-        source,
-    }
-}
-
-/// The limit for two runs: that of the coarser of the two.
+/// # Source
 ///
-/// Where a run file does not name the weights, 16-bit floats are assumed, which is what most models are shipped
-/// as, and neither the strictest nor the laxest row.
-pub fn limit_of(reference: Option<&RunInfo>, candidate: Option<&RunInfo>) -> NoiseRow {
-    let class = |run: Option<&RunInfo>| {
-        let run = run?;
-        let weights = WeightClass::of_weights(run.model.as_ref()?.weights.as_deref()?)?;
-        Some(weights.max(settings_class(run)))
-    };
-    let classes = [class(reference), class(candidate)];
-    let source = match classes {
-        [Some(_), Some(_)] => NoiseSource::RunFiles,
-        _ => NoiseSource::Assumed,
-    };
-    let [a, b] = classes.map(|class| class.unwrap_or(WeightClass::F16));
-    noise_row(a.max(b), source)
+/// The same measurements: ratios of the largest noise of these operations to that of queries and keys, in the middle of
+/// what the classes of weights show.
+const OPERATIONS: [OperationRow; 4] = [
+    OperationRow {
+        stages: &[Stage::Q, Stage::K, Stage::QRope, Stage::KRope],
+        gain: 1.0,
+        reason: "long sums of weights that are alike; rotation keeps the error's length",
+    },
+    OperationRow {
+        stages: &[
+            Stage::AttnNorm,
+            Stage::AttnResidual,
+            Stage::Output,
+            Stage::QNorm,
+            Stage::KNorm,
+        ],
+        gain: 1.7,
+        reason: "the residual stream collects the noise of all layers before",
+    },
+    OperationRow {
+        stages: &[
+            Stage::V,
+            Stage::AttnScores,
+            Stage::AttnProbs,
+            Stage::FfnNorm,
+            Stage::FfnGate,
+            Stage::FfnUp,
+            Stage::FfnAct,
+            Stage::FfnOut,
+        ],
+        gain: 2.7,
+        reason: "products of two noisy tensors, and sums that cancel",
+    },
+    OperationRow {
+        stages: &[Stage::AttnContext, Stage::AttnOut],
+        gain: 4.0,
+        reason: "a weighted mean of values that nearly cancel",
+    },
+];
+
+/// Gain of what is outside the layers (logits show up to this much) or has a name of its own.
+const OTHER_GAIN: f64 = 2.7;
+
+/// The limits for a pair of runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Noise {
+    row: &'static ClassRow,
+    /// Whether both run files name the weights; else at least one was taken for 16-bit floats.
+    pub is_known: bool,
 }
 
-/// 16-bit arithmetic that a run adds whatever its weights are.
-fn settings_class(run: &RunInfo) -> WeightClass {
-    let is = |name: &str, values: &[&str]| {
-        run.setting(name)
-            .is_some_and(|value| values.contains(&value.to_ascii_lowercase().as_str()))
-    };
-    if is("kv_type", &["f16", "bf16"]) || is("flash_attn", &["on", "true", "1"]) {
-        WeightClass::F16
-    } else {
-        WeightClass::F32
+/// One limit and what it is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationLimit {
+    /// Names of the operations; empty for all others.
+    pub operations: Vec<&'static str>,
+    /// Largest NMSE that is still rounding.
+    pub max_nmse: f64,
+    /// Why these are noisier than others.
+    pub reason: &'static str,
+}
+
+impl Noise {
+    /// The limits of a class of weights.
+    pub fn of_class(class: WeightClass, is_known: bool) -> Self {
+        Self {
+            row: &CLASSES[class as usize],
+            is_known,
+        }
+    }
+
+    /// The limits for two runs: those of the coarser of the two.
+    ///
+    /// Where a run file does not name the weights, 16-bit floats are assumed, which is what most models are shipped
+    /// as, and neither the strictest nor the laxest class.
+    pub fn of_runs(reference: Option<&RunInfo>, candidate: Option<&RunInfo>) -> Self {
+        let classes = [reference, candidate].map(|run| run.and_then(WeightClass::of_run));
+        let is_known = classes.iter().all(Option::is_some);
+        let [a, b] = classes.map(|class| class.unwrap_or(WeightClass::F16));
+        Self::of_class(a.max(b), is_known)
+    }
+
+    /// The class of weights.
+    pub fn class(&self) -> WeightClass {
+        self.row.class
+    }
+
+    /// Where the noise comes from.
+    pub fn reason(&self) -> &'static str {
+        self.row.reason
+    }
+
+    /// Largest NMSE of a checkpoint that is still rounding.
+    pub fn max_nmse(&self, checkpoint: &str) -> f64 {
+        let gain = match Place::of(checkpoint) {
+            Some(Place::Layer(_, stage)) => OPERATIONS
+                .iter()
+                .find(|row| row.stages.contains(&stage))
+                .map_or(OTHER_GAIN, |row| row.gain),
+            _ => OTHER_GAIN,
+        };
+        self.with_gain(gain)
+    }
+
+    /// NMSE is a squared error, the table is not.
+    fn with_gain(&self, gain: f64) -> f64 {
+        (self.row.measured * self.row.margin * gain).powi(2)
+    }
+
+    /// All limits, the smallest first; the last one is for everything that the others do not name.
+    pub fn by_operation(&self) -> Vec<OperationLimit> {
+        let mut limits: Vec<OperationLimit> = OPERATIONS
+            .iter()
+            .map(|row| OperationLimit {
+                operations: row.stages.iter().map(|stage| stage.name()).collect(),
+                max_nmse: self.with_gain(row.gain),
+                reason: row.reason,
+            })
+            .collect();
+        limits.push(OperationLimit {
+            operations: Vec::new(),
+            max_nmse: self.with_gain(OTHER_GAIN),
+            reason: "embedding, final norm, logits and names outside the vocabulary",
+        });
+        limits
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::RunModel;
 
-    fn run(weights: &str, settings: &[(&str, &str)]) -> RunInfo {
-        RunInfo {
-            model: Some(RunModel {
-                weights: Some(weights.to_owned()),
-                ..RunModel::default()
-            }),
-            settings: settings
+    #[test]
+    fn every_operation_has_one_limit() {
+        for stage in Stage::ALL {
+            let rows = OPERATIONS
                 .iter()
-                .map(|(name, value)| ((*name).to_owned(), serde_json::Value::from(*value)))
-                .collect(),
-            ..RunInfo::default()
+                .filter(|row| row.stages.contains(&stage))
+                .count();
+            assert_eq!(rows, 1, "{}", stage.name());
         }
     }
 
     #[test]
-    fn names_of_storage_types() {
-        for (name, class) in [
-            ("F32", Some(WeightClass::F32)),
-            ("BF16", Some(WeightClass::F16)),
-            ("Q8_0", Some(WeightClass::Bits8)),
-            ("Q4_1", Some(WeightClass::Bits4)),
-            ("Q6_K", Some(WeightClass::Bits4)),
-            ("IQ2_XS", Some(WeightClass::Bits4)),
-            ("f8_e4m3", Some(WeightClass::Bits8)),
-            ("banana", None),
-        ] {
-            assert_eq!(WeightClass::of_weights(name), class, "{name}");
+    fn coarser_weights_have_larger_limits_everywhere() {
+        for (index, row) in CLASSES.iter().enumerate() {
+            assert_eq!(row.class as usize, index);
+        }
+        let classes = CLASSES.map(|row| Noise::of_class(row.class, true));
+        for name in ["layer_0_q", "layer_5_attn_out", "logits", "anything"] {
+            assert!(
+                classes
+                    .windows(2)
+                    .all(|pair| pair[0].max_nmse(name) < pair[1].max_nmse(name)),
+                "{name}"
+            );
         }
     }
 
     #[test]
-    fn the_coarser_side_decides() {
-        let class = |a: Option<&RunInfo>, b: Option<&RunInfo>| {
-            let row = limit_of(a, b);
-            (row.class, row.source)
-        };
-        let f32 = run("F32", &[("kv_type", "f32"), ("flash_attn", "off")]);
-        let half_cache = run("F32", &[("kv_type", "F16")]);
-        let q4 = run("Q4_1", &[]);
-        let from_run_files = NoiseSource::RunFiles;
-        assert_eq!(
-            class(Some(&f32), Some(&f32)),
-            (WeightClass::F32, from_run_files)
-        );
-        assert_eq!(
-            class(Some(&half_cache), Some(&f32)),
-            (WeightClass::F16, from_run_files)
-        );
-        assert_eq!(
-            class(Some(&f32), Some(&q4)),
-            (WeightClass::Bits4, from_run_files)
-        );
-        assert_eq!(
-            class(None, Some(&f32)),
-            (WeightClass::F16, NoiseSource::Assumed)
-        );
-        assert_eq!(
-            class(Some(&q4), None),
-            (WeightClass::Bits4, NoiseSource::Assumed)
-        );
-        assert_eq!(class(None, None), (WeightClass::F16, NoiseSource::Assumed));
-    }
-
-    #[test]
-    fn rows_are_ordered() {
-        for (index, (class, max_nmse, _)) in TABLE.iter().enumerate() {
-            assert_eq!(*class as usize, index);
-            assert!(index == 0 || *max_nmse > TABLE[index - 1].1);
-        }
+    fn by_hand() {
+        // 9e-7 · 30 · 1 = 2.7e-5; 7.9e-2 · 2.5 · 4 = 0.79; squared.
+        let f32 = Noise::of_class(WeightClass::F32, true);
+        assert!((f32.max_nmse("layer_7_q_rope") / 7.29e-10 - 1.0).abs() < 1e-12);
+        let q4 = Noise::of_class(WeightClass::Bits4, true);
+        assert!((q4.max_nmse("layer_7_attn_out") / 0.6241 - 1.0).abs() < 1e-12);
     }
 }

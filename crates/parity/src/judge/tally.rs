@@ -19,6 +19,8 @@ pub struct CheckpointTally {
     pub identical: u64,
     /// Of them above the limit.
     pub above_limit: u64,
+    /// The limit; `None` where bands decide.
+    pub max_nmse: Option<f64>,
     /// The largest NMSE.
     pub worst_nmse: f64,
     /// Where it is.
@@ -96,7 +98,7 @@ impl Tally {
     /// Takes in one pair.
     pub fn add(&mut self, pair: &Pair, compared: Compared) {
         let measured = &compared.measured;
-        let above_limit = self.limit.is_exceeded(measured);
+        let above_limit = self.limit.is_exceeded(&pair.key.checkpoint, measured);
         self.compared += 1;
         self.identical += u64::from(measured.identical);
         self.above_limit += u64::from(above_limit);
@@ -116,7 +118,7 @@ impl Tally {
         let nmse = measured.nmse;
         let is_worst = nmse > 0.0 && self.belongs_to_worst(&pair.key.checkpoint, nmse);
         if is_first || is_worst {
-            let detail = Detail::of(pair, compared, above_limit);
+            let detail = Detail::of(pair, compared, &self.limit);
             if is_first {
                 self.first = Some(First {
                     offset_bytes: pair.reference.offset_bytes,
@@ -151,6 +153,7 @@ impl Tally {
                 pairs: 1,
                 identical: u64::from(measured.identical),
                 above_limit: u64::from(above_limit),
+                max_nmse: self.limit.max_nmse(&key.checkpoint),
                 worst_nmse: measured.nmse,
                 worst_position: key.token_idx,
                 worst_basis: measured.nmse_basis,

@@ -7,7 +7,7 @@ use super::v1;
 use crate::align::{Key, Place, Unpaired};
 use crate::check::{Finding, Findings, SameInput, Survey};
 use crate::compare::Pairing;
-use crate::judge::{Band, Limit, NoiseSource, Tally, Verdict};
+use crate::judge::{Band, Limit, OperationLimit, Tally, Verdict};
 use crate::trace::Trace;
 use orch_log::Filter;
 use std::collections::BTreeMap;
@@ -205,29 +205,40 @@ fn tokens(inputs: &SameInput) -> v1::Tokens {
 }
 
 fn limit(limit: &Limit) -> v1::Limit {
-    let max_nmse = limit.max_nmse().map(Number);
+    let given = |kind: &str, max_nmse: Option<f64>, reason: &str| v1::Limit {
+        kind: kind.to_owned(),
+        max_nmse: max_nmse.map(Number),
+        weights: None,
+        assumed: false,
+        reason: reason.to_owned(),
+        by_operation: Vec::new(),
+    };
     match limit {
-        Limit::Noise(row) => v1::Limit {
-            kind: "noise".to_owned(),
-            max_nmse,
-            weights: Some(row.class.name().to_owned()),
-            assumed: row.source == NoiseSource::Assumed,
-            reason: row.reason.to_owned(),
+        Limit::Noise(noise) => v1::Limit {
+            weights: Some(noise.class().name().to_owned()),
+            assumed: !noise.is_known,
+            by_operation: noise
+                .by_operation()
+                .into_iter()
+                .map(operation_limit)
+                .collect(),
+            ..given("noise", None, noise.reason())
         },
-        Limit::MaxNmse(_) => v1::Limit {
-            kind: "threshold".to_owned(),
-            max_nmse,
-            weights: None,
-            assumed: false,
-            reason: "given with --threshold".to_owned(),
-        },
-        Limit::Bands => v1::Limit {
-            kind: "bands".to_owned(),
-            max_nmse,
-            weights: None,
-            assumed: false,
-            reason: "largest absolute difference below 1 (--bands)".to_owned(),
-        },
+        Limit::MaxNmse(limit) => given("threshold", Some(*limit), "given with --threshold"),
+        Limit::Bands => given(
+            "bands",
+            None,
+            "largest absolute difference below 1 (--bands)",
+        ),
+    }
+}
+
+fn operation_limit(limit: OperationLimit) -> v1::OperationLimit {
+    v1::OperationLimit {
+        operations: limit.operations.into_iter().map(str::to_owned).collect(),
+        max_nmse: Number(limit.max_nmse),
+        max_relative_rmse: Number(limit.max_nmse.sqrt()),
+        reason: limit.reason.to_owned(),
     }
 }
 

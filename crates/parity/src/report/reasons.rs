@@ -82,22 +82,19 @@ fn rounding(report: &Report) -> Vec<String> {
     }
 }
 
-/// What agreement means here: "agree within …".
+/// What agreement means here: "agree within …", "differs by more than …".
 fn within(report: &Report) -> String {
     match (report.limit.max_nmse, report.limit.weights.as_deref()) {
-        (Some(limit), Some(weights)) => {
+        (_, Some(weights)) => {
             let assumed = if report.limit.assumed {
                 " (assumed)"
             } else {
                 ""
             };
-            format!(
-                "the rounding of {weights} weights{assumed}, relative error {}",
-                number(limit.0.sqrt())
-            )
+            format!("the rounding of {weights} weights{assumed}")
         }
         (Some(limit), None) => format!("the threshold, NMSE {}", number(limit.0)),
-        (None, _) => "the bands below `fail`, absolute differences below 1".to_owned(),
+        (None, None) => "the bands below `fail`, absolute differences below 1".to_owned(),
     }
 }
 
@@ -140,7 +137,11 @@ fn diverged(report: &Report, divergence: &Divergence, only_a_part: bool) -> Vec<
             count(pair.mismatched_non_finite)
         )
     } else {
-        format!("its output differs by {error} (relative RMSE)")
+        let limit = match pair.max_nmse {
+            Some(limit) => format!(", limit {}", number(limit.0.sqrt())),
+            None => String::new(),
+        };
+        format!("its output differs by {error} (relative RMSE{limit})")
     };
     let inputs: Vec<String> = divergence.inputs.iter().map(agreement).collect();
     sentences.push(match inputs.as_slice() {

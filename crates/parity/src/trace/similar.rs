@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Traces in the same folder whose names resemble `path`'s, the most similar first, at most three.
+/// Traces in the same folder whose names resemble `path`'s most, at most three.
 pub(super) fn similar_files(path: &Path) -> Vec<PathBuf> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -26,6 +26,8 @@ pub(super) fn similar_files(path: &Path) -> Vec<PathBuf> {
         })
         .collect();
     found.sort();
+    let nearest = found.first().map(|(distance, _)| *distance);
+    found.retain(|(distance, _)| Some(*distance) == nearest);
     found.truncate(3);
     found.into_iter().map(|(_, path)| path).collect()
 }

@@ -1,7 +1,7 @@
 //! What was compared with what, and what it was judged by.
 
 use super::page::Page;
-use crate::report::v1::{Report, TraceSummary};
+use crate::report::v1::{Limit, Report, TraceSummary};
 use crate::report::words::{count, counted, number};
 
 /// Both traces, coverage, tokens, limit.
@@ -125,19 +125,28 @@ fn pairs(report: &Report) -> String {
 
 fn limit(report: &Report) -> String {
     let limit = &report.limit;
-    let reason = &limit.reason;
-    let number = match limit.max_nmse {
-        Some(nmse) => format!(
-            "relative error {} (NMSE {}): ",
-            number(nmse.0.sqrt()),
-            number(nmse.0)
-        ),
-        None => String::new(),
-    };
     let assumed = if limit.assumed {
         "; assumed, since a run file does not name the weights"
     } else {
         ""
     };
-    format!("{number}{reason}{assumed}")
+    let range = match (limit.max_nmse, extremes(limit)) {
+        (Some(nmse), _) => format!("NMSE {}, ", number(nmse.0)),
+        (None, Some((least, most))) => {
+            format!(
+                "relative error {} to {}, by operation; ",
+                number(least),
+                number(most)
+            )
+        }
+        (None, None) => String::new(),
+    };
+    format!("{range}{}{assumed}", limit.reason)
+}
+
+/// The smallest and the largest relative error that is still noise.
+fn extremes(limit: &Limit) -> Option<(f64, f64)> {
+    let errors = limit.by_operation.iter().map(|row| row.max_relative_rmse.0);
+    let least = errors.clone().reduce(f64::min)?;
+    Some((least, errors.reduce(f64::max)?))
 }

@@ -60,13 +60,28 @@ pub struct Report {
 pub struct Limit {
     /// `noise`, `threshold` or `bands`.
     pub kind: String,
-    /// Largest NMSE that is not a divergence; absent with `bands`.
+    /// The threshold that was given: largest NMSE that is not a divergence.
     pub max_nmse: Option<Number>,
-    /// `f32`, `f16`, `8-bit` or `4-bit`: the row of the noise table.
+    /// `f32`, `f16`, `8-bit` or `4-bit`: the class of weights whose noise is allowed.
     pub weights: Option<String>,
     /// True where the weights are not known from both run files.
     pub assumed: bool,
-    /// Where the number comes from.
+    /// Where the numbers come from.
+    pub reason: String,
+    /// The limits of the operations, the smallest first.
+    pub by_operation: Vec<OperationLimit>,
+}
+
+/// The limit of some operations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationLimit {
+    /// Names without their layer; empty for all that no other entry names.
+    pub operations: Vec<String>,
+    /// Largest NMSE that is not a divergence.
+    pub max_nmse: Number,
+    /// Its square root.
+    pub max_relative_rmse: Number,
+    /// Why they are noisier than others.
     pub reason: String,
 }
 

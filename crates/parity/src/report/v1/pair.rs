@@ -95,6 +95,8 @@ pub struct PairDetail {
     pub reference_dtype: String,
     /// Storage type in the candidate.
     pub candidate_dtype: String,
+    /// The limit of its operation; absent with `bands`.
+    pub max_nmse: Option<Number>,
     /// Whether the limit is exceeded.
     pub above_limit: bool,
     /// Whether everything that both records hold is bit-identical.
@@ -168,6 +170,8 @@ pub struct CheckpointSummary {
     pub identical: u64,
     /// Of them above the limit.
     pub above_limit: u64,
+    /// The limit of its operation; absent with `bands`.
+    pub max_nmse: Option<Number>,
     /// The largest NMSE.
     pub worst_nmse: Number,
     /// Its square root.

@@ -1,0 +1,83 @@
+//! Arguments of `parity compare`.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Compare two traces and say where they first disagree.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Compare {
+    /// Trace of the reference engine
+    #[arg(value_name = "REF")]
+    pub(crate) reference: PathBuf,
+
+    /// Trace of the candidate engine
+    #[arg(value_name = "CAND")]
+    pub(crate) candidate: PathBuf,
+
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// Write the report to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Largest NMSE that is not a divergence, instead of the noise measured for the models' weights
+    #[arg(long, value_name = "NMSE", value_parser = threshold)]
+    pub(crate) threshold: Option<f64>,
+
+    /// Judge by the bands of the largest absolute difference: 1 and above diverges
+    #[arg(long, conflicts_with = "threshold")]
+    pub(crate) bands: bool,
+
+    /// Compare only these checkpoints; `*` and `?` stand for others, a leading `!` excludes; can be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) checkpoint: Vec<String>,
+
+    /// How many of the worst checkpoints are listed
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = top)]
+    pub(crate) top: usize,
+
+    /// Added to the candidate's token positions; 0 says that both count from the same origin
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) token_offset: Option<i64>,
+
+    /// Everything: lists in full, all checkpoints, values of the worst
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  parity compare ref.jsonl cand.jsonl
+  # One layer, with all values that the traces show
+  parity compare ref.jsonl cand.jsonl --checkpoint 'layer_3_*' -v
+  # For a program
+  parity compare ref.jsonl cand.jsonl --format json | jq .first_divergence.checkpoint
+  # In CI, with an own limit: a relative error of 1 % is an NMSE of 1e-4
+  parity compare ref.jsonl cand.jsonl --threshold 1e-4";
+
+/// Form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+fn threshold(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(limit) if limit >= 0.0 && limit.is_finite() => Ok(limit),
+        _ => Err("expected a number from 0 on, such as 1e-4".to_owned()),
+    }
+}
+
+/// Each one is kept with its values while the traces are read.
+fn top(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(top) if (1..=1000).contains(&top) => Ok(top),
+        _ => Err("expected a number from 1 to 1000".to_owned()),
+    }
+}

@@ -1,0 +1,102 @@
+//! The command line.
+
+#[cfg(feature = "llama")]
+mod capture;
+mod compare;
+#[cfg(feature = "llama")]
+mod models;
+
+#[cfg(feature = "llama")]
+pub(crate) use capture::{CaptureCommand, CaptureLlama};
+pub(crate) use compare::{Compare, Format};
+#[cfg(feature = "llama")]
+pub(crate) use models::{Convert, ModelsCommand, Tiny};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Two engines run the same model and disagree: where, and beyond what noise?
+#[derive(Debug, Parser)]
+#[command(name = "parity", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Colours
+    #[arg(long, value_enum, default_value_t = ColorWhen::Auto, global = true, value_name = "WHEN")]
+    pub(crate) color: ColorWhen,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[cfg(feature = "llama")]
+const EXAMPLES: &str = "\
+Examples:
+  # The reference: llama.cpp, greedily, 10 tokens
+  parity capture llama -m model.gguf -p \"Write a haiku about GPU computing\" -n 10 -o ref.jsonl
+
+  # The candidate: your engine, instrumented with orch_log!, fed with the same tokens
+  ORCH_LOG_FILE=cand.jsonl my-engine --force-tokens ref.jsonl
+
+  # Where do they part?
+  parity compare ref.jsonl cand.jsonl
+
+Exit codes:
+  0  match or rounding
+  1  diverged
+  2  wrong usage, unreadable input
+  3  not comparable";
+
+#[cfg(not(feature = "llama"))]
+const EXAMPLES: &str = "\
+Examples:
+  parity compare ref.jsonl cand.jsonl
+  parity compare ref.jsonl cand.jsonl --checkpoint 'layer_3_*' -v
+
+Exit codes:
+  0  match or rounding
+  1  diverged
+  2  wrong usage, unreadable input
+  3  not comparable";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compare two traces and say where they first disagree
+    Compare(Compare),
+    /// Run a reference engine and log its forward pass
+    #[cfg(feature = "llama")]
+    #[command(subcommand)]
+    Capture(CaptureCommand),
+    /// Look at, convert and make model files
+    #[cfg(feature = "llama")]
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Print the completions of a shell
+    #[command(
+        after_help = "Example:\n  parity completions bash > ~/.local/share/bash-completion/completions/parity"
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<ColorWhen> for anstream::ColorChoice {
+    fn from(when: ColorWhen) -> Self {
+        match when {
+            ColorWhen::Auto => Self::Auto,
+            ColorWhen::Always => Self::AlwaysAnsi,
+            ColorWhen::Never => Self::Never,
+        }
+    }
+}

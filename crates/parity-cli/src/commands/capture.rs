@@ -1,0 +1,193 @@
+//! `parity capture`.
+
+use crate::args::{CaptureCommand, CaptureLlama, ColorWhen};
+use crate::failure::Failure;
+use crate::{progress, terminal};
+use ggml_capture::{Config, Progress, Summary};
+use indicatif::ProgressBar;
+use orch_log::forced::Forced;
+use orch_log::{Filter, Settings};
+use parity::exit_code;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Runs the reference engine; Ctrl-C ends it between two passes and leaves a trace that can be read.
+pub(crate) fn run(command: CaptureCommand, color: ColorWhen) -> Result<u8, Failure> {
+    let CaptureCommand::Llama(args) = command;
+    let config = config(&args)?;
+    if args.temp > 0.0 && config.forced.is_none() {
+        note(
+            color,
+            &format!(
+                "--temp {} picks at random: another engine will pick other tokens, and the two traces are not \
+                 comparable unless it is fed with these (--force-tokens {})",
+                args.temp,
+                args.output.display()
+            ),
+        );
+    }
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancel);
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+
+    let mut bars = Bars::default();
+    let outcome = ggml_capture::run(&config, &cancel, &mut |event| bars.show(event));
+    bars.clear();
+    match outcome {
+        Ok(summary) => {
+            warn(color, &summary, &args);
+            print(&summary, &args)?;
+            Ok(exit_code::AGREES)
+        }
+        Err(error) if error.is_cancelled() => {
+            note(
+                color,
+                &format!(
+                    "interrupted; `{}` holds what was captured until then",
+                    args.output.display()
+                ),
+            );
+            Ok(exit_code::INTERRUPTED)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn config(args: &CaptureLlama) -> Result<Config, Failure> {
+    let mut log = Settings::new(&args.output, "llama.cpp");
+    log.detail = args.detail.into();
+    log.values = args.values;
+    log.filter = Filter::new(&args.checkpoint.join(","));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Config {
+        model: args.model.clone(),
+        prompt: args.prompt.clone(),
+        beside: Vec::new(),
+        n_ubatch: None,
+        n_predict: args.picks.map(|picks| picks as usize),
+        log,
+        all: args.all,
+        kv_type: args.kv_type.into(),
+        flash_attn: args.flash_attn.into(),
+        threads: args.threads.map_or(cores, usize::from),
+        temperature: args.temp,
+        seed: args.seed,
+        forced: args.force_tokens.as_deref().map(Forced::read).transpose()?,
+    })
+}
+
+/// One bar after the other: loading, checksum, passes.
+#[derive(Default)]
+struct Bars {
+    current: Option<(&'static str, ProgressBar)>,
+}
+
+impl Bars {
+    /// Steps of a bar whose progress is a fraction.
+    const FINE: u64 = 1000;
+
+    fn show(&mut self, event: &Progress) {
+        let fraction = |fraction: f32| (Self::FINE as f32 * fraction) as u64;
+        match event {
+            Progress::Loading { fraction: done } => self.at("loading", fraction(*done), Self::FINE),
+            Progress::Hashing { fraction: done } => {
+                self.at("checksum", fraction(*done), Self::FINE)
+            }
+            Progress::Decoded { done, total } => self.at("tokens", *done as u64, *total as u64),
+            _ => {}
+        }
+    }
+
+    fn at(&mut self, what: &'static str, done: u64, total: u64) {
+        if self.current.as_ref().is_none_or(|(name, _)| *name != what) {
+            self.clear();
+            let bar = if total == Self::FINE {
+                progress::percent(what, total)
+            } else {
+                progress::steps(what, total)
+            };
+            self.current = Some((what, bar));
+        }
+        if let Some((_, bar)) = &self.current {
+            bar.set_position(done);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.current.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What the trace lacks.
+fn warn(color: ColorWhen, summary: &Summary, args: &CaptureLlama) {
+    let tally = &summary.tally;
+    let list = |names: &std::collections::BTreeSet<String>| {
+        let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+        let more = if names.len() > 3 {
+            format!(" and {} more", names.len() - 3)
+        } else {
+            String::new()
+        };
+        format!("{}{more}", shown.join(", "))
+    };
+    if tally.dropped > 0 {
+        note(
+            color,
+            &format!(
+                "{} records could not be written to `{}`: is the disk full?",
+                tally.dropped,
+                args.output.display()
+            ),
+        );
+    }
+    if !tally.hidden_by_fusion.is_empty() {
+        note(
+            color,
+            &format!(
+                "fused attention hides {}; --flash-attn off shows them",
+                list(&tally.hidden_by_fusion)
+            ),
+        );
+    }
+    if !tally.misfits.is_empty() {
+        note(
+            color,
+            &format!("not understood, and not logged: {}", list(&tally.misfits)),
+        );
+    }
+}
+
+fn note(color: ColorWhen, text: &str) {
+    let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
+    // Without stderr there is nobody to tell.
+    let _ = writeln!(terminal::stderr(color), "{yellow}note:{yellow:#} {text}");
+}
+
+fn print(summary: &Summary, args: &CaptureLlama) -> std::io::Result<()> {
+    let ids = |tokens: &[i32]| {
+        tokens
+            .iter()
+            .map(i32::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "prompt        {:?}", summary.prompt)?;
+    writeln!(out, "  tokens      {}", ids(&summary.prompt_tokens))?;
+    writeln!(out, "continuation  {:?}", summary.text)?;
+    writeln!(out, "  tokens      {}", ids(&summary.continuation))?;
+    if args.force_tokens.is_some() {
+        writeln!(out, "  own picks   {}", ids(&summary.picks))?;
+    }
+    writeln!(
+        out,
+        "trace         {}: {} records of {} checkpoints in {} passes",
+        args.output.display(),
+        summary.tally.records,
+        summary.tally.checkpoints.len(),
+        summary.passes
+    )
+}

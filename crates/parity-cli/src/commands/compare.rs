@@ -1,0 +1,88 @@
+//! `parity compare`.
+
+use crate::args::{ColorWhen, Compare, Format};
+use crate::failure::Failure;
+use crate::{progress, terminal};
+use orch_log::Filter;
+use parity::judge::Criterion;
+use parity::report::{Json, Render, Text, v1::Report};
+use parity::trace::Trace;
+use parity::{Options, compare};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// Compares, writes the report, and gives the verdict's exit code.
+pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
+    let reference = Trace::open(&args.reference)?;
+    let candidate = Trace::open(&args.candidate)?;
+    // Before the work, not after it.
+    let file = args.output.as_deref().map(create).transpose()?;
+
+    let bar = progress::bytes("comparing", reference.len_bytes() + candidate.len_bytes());
+    let report = compare(&reference, &candidate, &options(args), &mut |progress| {
+        bar.set_position(progress.read_bytes);
+    });
+    bar.finish_and_clear();
+    let report = report?;
+
+    let code = report.exit_code;
+    match file {
+        Some((file, path)) => {
+            let mut out = BufWriter::new(file);
+            render(args, &report, color == ColorWhen::Always, &mut out)
+                .and_then(|()| out.flush())
+                .map_err(|error| unwritable(path, &error))?;
+        }
+        None => {
+            let mut out = terminal::stdout(color);
+            render(args, &report, true, &mut out)?;
+            out.flush()?;
+        }
+    }
+    Ok(code)
+}
+
+fn options(args: &Compare) -> Options {
+    Options {
+        filter: Filter::new(&args.checkpoint.join(",")),
+        criterion: match (args.threshold, args.bands) {
+            (Some(limit), _) => Criterion::MaxNmse(limit),
+            (None, true) => Criterion::Bands,
+            (None, false) => Criterion::Noise,
+        },
+        top: args.top,
+        token_offset: args.token_offset,
+    }
+}
+
+fn render(
+    args: &Compare,
+    report: &Report,
+    color: bool,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    match args.format {
+        Format::Json => Json.render(report, out),
+        Format::Text => Text {
+            color,
+            unicode: terminal::unicode(),
+            verbose: args.verbose,
+        }
+        .render(report, out),
+    }
+}
+
+fn create(path: &Path) -> Result<(File, &Path), Failure> {
+    match File::create(path) {
+        Ok(file) => Ok((file, path)),
+        Err(error) => Err(unwritable(path, &error)),
+    }
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::message(format!(
+        "cannot write the report to `{}`: {error}",
+        path.display()
+    ))
+}

@@ -1,0 +1,30 @@
+//! What the command does.
+
+#[cfg(feature = "llama")]
+mod capture;
+mod compare;
+#[cfg(feature = "llama")]
+mod models;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+use clap::CommandFactory;
+use parity::exit_code;
+use std::io::Write;
+
+/// Runs the command and gives its exit code.
+pub(crate) fn run(args: Args) -> Result<u8, Failure> {
+    match args.command {
+        Command::Compare(compare) => compare::run(&compare, args.color),
+        #[cfg(feature = "llama")]
+        Command::Capture(capture) => capture::run(capture, args.color),
+        #[cfg(feature = "llama")]
+        Command::Models(models) => models::run(models),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "parity", &mut script);
+            std::io::stdout().lock().write_all(&script)?;
+            Ok(exit_code::AGREES)
+        }
+    }
+}
