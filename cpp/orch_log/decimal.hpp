@@ -30,7 +30,7 @@ constexpr std::uint64_t eight_digits(std::uint32_t value) noexcept {
     return tens + ((twos - 10 * tens) << 8);
 }
 
-constexpr std::uint64_t ascii_zeros = 0x3030303030303030u;
+inline constexpr std::uint64_t ascii_zeros = 0x3030303030303030u;
 
 /// Writes eight digits.
 inline void put_eight(char* out, std::uint64_t digits) noexcept {

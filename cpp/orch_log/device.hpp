@@ -14,9 +14,11 @@ namespace detail {
 /// crashes the program as any other read of it would.
 inline bool is_device_pointer(const void* pointer) noexcept {
 #if defined(__CUDACC__) || defined(ORCH_LOG_CUDA)
+    const bool engine_has_error = cudaPeekAtLastError() != cudaSuccess;
     cudaPointerAttributes attributes;
     if (cudaPointerGetAttributes(&attributes, pointer) != cudaSuccess) {
-        (void)cudaGetLastError();  // the engine must not find our question's error in its next check
+        // The engine's next check must find its own errors and none of our question's.
+        if (!engine_has_error) (void)cudaGetLastError();
         return false;
     }
     return attributes.type == cudaMemoryTypeDevice;

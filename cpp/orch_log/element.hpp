@@ -41,7 +41,7 @@ struct f8_e5m2 {
 enum class Type : std::uint8_t { none, f64, f32, f16, bf16, f8_e4m3, f8_e5m2, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
 
 /// The last of them, for loops over all.
-constexpr Type last_type = Type::boolean;
+inline constexpr Type last_type = Type::boolean;
 
 constexpr std::size_t size_bytes(Type type) noexcept {
     switch (type) {

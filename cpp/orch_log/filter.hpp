@@ -14,7 +14,7 @@ namespace detail {
 
 /// The reserved checkpoint of the token ids: without it two traces cannot be shown to have seen the
 /// same input, so filters spare it.
-constexpr std::string_view tokens_checkpoint = "tokens";
+inline constexpr std::string_view tokens_checkpoint = "tokens";
 
 /// `*` stands for any run of characters, `?` for one. Iterative, with one point to go back to: never
 /// worse than the product of the lengths, no recursion.

@@ -66,7 +66,7 @@ public:
 
     /// A JSON string. Bytes that are not UTF-8 become U+FFFD, since a line must stay readable whatever
     /// an engine passes as a name.
-    void quoted(std::string_view text) noexcept {
+    __attribute__((noinline)) void quoted(std::string_view text) noexcept {
         *at_++ = '"';
         std::size_t plain = 0;
         while (plain < text.size() && is_plain(text[plain])) ++plain;

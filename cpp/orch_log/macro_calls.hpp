@@ -73,7 +73,7 @@ inline constexpr bool is_loggable_pointee = std::is_void_v<T> || is_element<T>;
 /// `ORCH_LOG_JSON_TOKEN` with a pointer.
 template <class T, class Count, class Position, class = std::enable_if_t<is_loggable_pointee<T>>,
           class = enable_if_count<Count>, class = enable_if_count<Position>>
-inline Status log_json(const TextArgument& name, T* data, Count count, const TextArgument& dtype,
+__attribute__((noinline)) inline Status log_json(const TextArgument& name, T* data, Count count, const TextArgument& dtype,
                        const ShapeArgument& shape, Position token_idx) noexcept {
     Recorder* recorder = global();
     if (recorder == nullptr) return Status::off;
@@ -93,7 +93,7 @@ template <class Container, class Count, class Position,
           class T = std::remove_pointer_t<decltype(std::declval<const Container&>().data())>,
           class = std::enable_if_t<is_loggable_pointee<T>>, class = enable_if_count<Count>,
           class = enable_if_count<Position>>
-inline Status log_json(const TextArgument& name, const Container& values, Count count, const TextArgument& dtype,
+__attribute__((noinline)) inline Status log_json(const TextArgument& name, const Container& values, Count count, const TextArgument& dtype,
                        const ShapeArgument& shape, Position token_idx) noexcept {
     const auto size = static_cast<std::size_t>(values.size());
     const auto wanted = static_cast<std::size_t>(count);

@@ -39,8 +39,8 @@ struct Power {
     std::uint64_t low;
 };
 
-constexpr int least_power = -20;
-constexpr int greatest_power = 60;
+inline constexpr int least_power = -20;
+inline constexpr int greatest_power = 60;
 
 /// floor(10^k / 2^(floor(log2 10^k) - 127)) + 1 for k in least_power..=greatest_power: what an f64 between
 /// about 1e-43 and 1e36 needs. Others are rare in tensors, and left to the standard library.

@@ -47,7 +47,7 @@ struct Run {
 
 namespace detail {
 
-constexpr std::uint64_t format_version = 1;
+inline constexpr std::uint64_t format_version = 1;
 
 /// The command line, zero bytes between the arguments. Where the system does not tell, only the name.
 class CommandLine {

@@ -79,11 +79,14 @@ public:
     }
 
     /// Counts lost records, and tells of the first of a run of losses at once: a short record may still
-    /// fit where a long one did not.
+    /// fit where a long one did not. Of a byte limit it tells once, then only when flushed or closed: a trace whose
+    /// limit is reached must not go on growing by reports of that.
     Status lose(std::uint64_t records, Status status, int error) noexcept {
         dropped_.fetch_add(records, std::memory_order_relaxed);
         remember(status, error);
-        if (untold_.fetch_add(records, std::memory_order_relaxed) == 0) tell();
+        const bool first = untold_.fetch_add(records, std::memory_order_relaxed) == 0;
+        if (status == Status::limit_reached && limit_told_.exchange(true, std::memory_order_relaxed)) return status;
+        if (first) tell();
         return status;
     }
 
@@ -182,6 +185,7 @@ private:
     std::atomic<std::uint64_t> dropped_{0};
     std::atomic<std::uint64_t> payloads_dropped_{0};
     std::atomic<std::uint64_t> untold_{0};  // losses that no `orch_log.dropped` record tells of yet
+    std::atomic<bool> limit_told_{false};
     std::atomic<bool> torn_{false};         // the file may end in the middle of a line
     std::atomic<int> last_errno_{0};
     std::atomic<std::uint8_t> last_reason_{0};

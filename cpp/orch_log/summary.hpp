@@ -12,7 +12,7 @@
 namespace orch_log {
 
 /// Inner products in a sketch.
-constexpr std::size_t projections = 16;
+inline constexpr std::size_t projections = 16;
 
 /// What `stats` of a record holds. NaN and infinities are counted, and excluded from the rest, which is
 /// NaN when no element is finite.

@@ -19,9 +19,9 @@ ORCH_LOG_PRECISE_BEGIN
 namespace orch_log {
 namespace detail {
 
-constexpr std::size_t columns = 16;  // of a block: also the number of partial sums
-constexpr std::size_t rows = 16;     // of a block: also the number of projections
-constexpr std::size_t block_elements = rows * columns;
+inline constexpr std::size_t columns = 16;  // of a block: also the number of partial sums
+inline constexpr std::size_t rows = 16;     // of a block: also the number of projections
+inline constexpr std::size_t block_elements = rows * columns;
 
 /// What the pass has gathered so far. Every number depends on the order of additions that
 /// spec/trace-format.md fixes, not on the vector width, so all code paths agree bit for bit.
@@ -62,7 +62,7 @@ ORCH_LOG_INLINE void unroll(Body body) noexcept {
 }
 
 /// Vectors of `W` columns; what the compiler makes of them is up to the target of the caller.
-template <int W>
+template <std::size_t W>
 struct Lanes {
     typedef double D __attribute__((vector_size(W * 8)));
     typedef std::uint64_t U __attribute__((vector_size(W * 8)));
@@ -71,7 +71,7 @@ struct Lanes {
 };
 
 /// Columns `first` to `first + W` of a block, kept in registers from the first row to the last projection.
-template <int W, class Scalar>
+template <std::size_t W, class Scalar>
 struct Strip {
     typedef typename Lanes<W>::D D;
     typedef typename Lanes<W>::U U;
@@ -152,10 +152,9 @@ struct Strip {
 };
 
 /// Adds one block of finite elements to sums and sketch. `x` holds 256 elements, f32 or f64.
-template <int W, class Scalar>
+template <std::size_t W, class Scalar>
 ORCH_LOG_INLINE void add_block(const Scalar* x, Accumulator& to) noexcept {
-    unroll<columns / W>([&](auto strip) ORCH_LOG_LAMBDA {
-        constexpr std::size_t first = strip * W;
+    for (std::size_t first = 0; first < columns; first += W) {
         Strip<W, Scalar> s;
         s.hash(to.block, first);
         s.load(x + first, to.sum + first, to.squares + first);
@@ -164,7 +163,7 @@ ORCH_LOG_INLINE void add_block(const Scalar* x, Accumulator& to) noexcept {
         s.template butterflies<2>();
         s.template butterflies<1>();
         s.add_to(to.sketch, first);
-    });
+    }
     ++to.block;
 }
 
@@ -177,7 +176,7 @@ struct Survey {
     bool has_zero;
 };
 
-template <int W, class Vector, class Item>
+template <std::size_t W, class Vector, class Item>
 ORCH_LOG_INLINE void take_apart(const Vector& vector, Item (&items)[W]) noexcept {
     static_assert(sizeof vector == sizeof items);
     std::memcpy(items, &vector, sizeof items);
@@ -185,7 +184,7 @@ ORCH_LOG_INLINE void take_apart(const Vector& vector, Item (&items)[W]) noexcept
 
 /// Looks at `count` elements, a positive multiple of 16. Finiteness and zeros are read off the bits, because
 /// -ffast-math lets the compiler believe that there are no NaNs.
-template <int W, class Scalar>
+template <std::size_t W, class Scalar>
 ORCH_LOG_INLINE Survey<Scalar> survey(const Scalar* x, std::size_t count) noexcept {
     typedef std::conditional_t<sizeof(Scalar) == 4, std::int32_t, std::int64_t> Bits;
     typedef Scalar V __attribute__((vector_size(W * sizeof(Scalar))));
@@ -227,7 +226,7 @@ ORCH_LOG_INLINE Survey<Scalar> survey(const Scalar* x, std::size_t count) noexce
     take_apart<W>(max[0], maxs);
     take_apart<W>(least[0], leasts);
     take_apart<W>(greatest[0], greatests);
-    for (int lane = 1; lane < W; ++lane) {
+    for (std::size_t lane = 1; lane < W; ++lane) {
         mins[0] = mins[lane] < mins[0] ? mins[lane] : mins[0];
         maxs[0] = maxs[lane] > maxs[0] ? maxs[lane] : maxs[0];
         leasts[0] = leasts[lane] < leasts[0] ? leasts[lane] : leasts[0];
@@ -239,7 +238,7 @@ ORCH_LOG_INLINE Survey<Scalar> survey(const Scalar* x, std::size_t count) noexce
 
 /// Adds blocks of finite elements, and asks for the memory that the next survey will read, which would
 /// otherwise wait for it: half of the time, at the speeds in question.
-template <int W, class Scalar>
+template <std::size_t W, class Scalar>
 ORCH_LOG_INLINE void add_blocks(const Scalar* x, std::size_t blocks, std::size_t ahead_bytes, Accumulator& to) noexcept {
     constexpr std::size_t block_bytes = block_elements * sizeof(Scalar);
     for (std::size_t block = 0; block < blocks; ++block, x += block_elements) {

@@ -98,10 +98,14 @@ struct ThreadEnd {
         state.pending->in_use.store(false, std::memory_order_release);
         state.pending = nullptr;
     }
-    void touch() noexcept {}
 };
 
-inline thread_local ThreadEnd thread_end;
+/// Has `ThreadEnd` run at the end of the calling thread. A variable of the function, because one of the namespace would
+/// leave code in every program that only includes this header.
+inline void watch_thread_end() noexcept {
+    static thread_local ThreadEnd end;
+    (void)end;
+}
 
 /// The calling thread's line buffer for the length of one logging call.
 class LineBuffer {
@@ -110,7 +114,7 @@ public:
         state_.busy = true;
         if (state_.watched) return;
         state_.watched = true;
-        thread_end.touch();
+        watch_thread_end();
     }
     LineBuffer(const LineBuffer&) = delete;
     LineBuffer& operator=(const LineBuffer&) = delete;

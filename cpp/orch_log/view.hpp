@@ -12,7 +12,7 @@
 namespace orch_log {
 
 /// Axes that a view or a record can have. ggml has 4, attention with batch and groups 5.
-constexpr std::size_t max_axes = 8;
+inline constexpr std::size_t max_axes = 8;
 
 /// Sizes or strides of up to `max_axes` axes, outermost first.
 template <class Number>
