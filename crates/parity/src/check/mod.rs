@@ -4,6 +4,7 @@ mod finding;
 mod inputs;
 mod intervals;
 mod models;
+pub mod soundness;
 mod survey;
 
 pub use finding::{Code, Finding, Findings, Severity, Side};

@@ -34,14 +34,22 @@ impl Detector for Constant {
     fn observe(&mut self, seen: &Observed<'_>) {
         let record = seen.record;
         let elements = record.len().unwrap_or(0);
-        if seen.place.is_none() || seen.floats().is_none() || elements < MIN_ELEMENTS || is_probabilities(seen.place) {
+        if seen.place.is_none()
+            || seen.floats().is_none()
+            || elements < MIN_ELEMENTS
+            || is_probabilities(seen.place)
+        {
             return;
         }
         let all_equal = match (&record.stats, record.values.first()) {
-            (Some(stats), _) => (stats.nan + stats.inf == 0 && stats.min == stats.max).then_some(stats.min),
-            (None, Some(first)) if record.values.len() == elements => {
-                record.values.iter().all(|value| value == first).then_some(*first)
+            (Some(stats), _) => {
+                (stats.nan + stats.inf == 0 && stats.min == stats.max).then_some(stats.min)
             }
+            (None, Some(first)) if record.values.len() == elements => record
+                .values
+                .iter()
+                .all(|value| value == first)
+                .then_some(*first),
             // Constant or not, the logged values do not tell.
             _ => return,
         };

@@ -39,14 +39,22 @@ impl Duplicates {
 impl Detector for Duplicates {
     fn observe(&mut self, seen: &Observed<'_>) {
         let record = seen.record;
-        let rank = record.rank.or(record.shard.map(|shard| shard.rank)).unwrap_or(0);
+        let rank = record
+            .rank
+            .or(record.shard.map(|shard| shard.rank))
+            .unwrap_or(0);
         let row = (seen.name, record.seq, record.occurrence, rank);
         if self.rows.len() >= Self::MAX_ROWS && !self.rows.contains_key(&row) {
             return;
         }
         let key = (row, record.token_idx);
         let first = *self.first.get_or_insert(key);
-        if self.rows.entry(row).or_default().insert(record.token_idx, record.token_idx) {
+        if self
+            .rows
+            .entry(row)
+            .or_default()
+            .insert(record.token_idx, record.token_idx)
+        {
             return;
         }
         self.records.add(seen.line);
@@ -77,7 +85,8 @@ impl Detector for Duplicates {
             title: "records that occur twice".to_owned(),
             evidence,
             cause,
-            advice: "one file for each run; number records of one name in a pass by `occurrence`".to_owned(),
+            advice: "one file for each run; number records of one name in a pass by `occurrence`"
+                .to_owned(),
             records: std::mem::take(&mut self.records),
         }]
     }

@@ -23,8 +23,14 @@ const IN_A_ROW: usize = 4;
 
 /// Pattern and who leaves it.
 const PATTERNS: [(u32, &str); 12] = [
-    (0xCDCD_CDCD, "Microsoft's debug heap, allocated and not written"),
-    (0xCCCC_CCCC, "Microsoft's run-time checks, a local that was not written"),
+    (
+        0xCDCD_CDCD,
+        "Microsoft's debug heap, allocated and not written",
+    ),
+    (
+        0xCCCC_CCCC,
+        "Microsoft's run-time checks, a local that was not written",
+    ),
     (0xDDDD_DDDD, "Microsoft's debug heap, freed"),
     (0xFDFD_FDFD, "Microsoft's debug heap, beyond the end"),
     (0xFEEE_FEEE, "Windows' debug heap, freed"),
@@ -49,7 +55,10 @@ impl Detector for Fill {
         let dtype = seen.record.dtype;
         let mut at = 0;
         while at + IN_A_ROW <= values.len() {
-            let run = values[at..].iter().take_while(|value| **value == values[at]).count();
+            let run = values[at..]
+                .iter()
+                .take_while(|value| **value == values[at])
+                .count();
             if run >= IN_A_ROW
                 && values[at] != 0.0
                 && let Some(pattern) = pattern_of(values[at], dtype)
@@ -94,7 +103,9 @@ fn pattern_of(value: f64, dtype: Dtype) -> Option<usize> {
     let bits = match dtype {
         Dtype::F32 => (value as f32).to_bits(),
         // Of ordinary size: a constant tensor may well have it.
-        Dtype::Bf16 if value.abs() > 1.0 || value.abs() < 1e-9 => repeated_half(bf16::from_f64(value).to_bits()),
+        Dtype::Bf16 if value.abs() > 1.0 || value.abs() < 1e-9 => {
+            repeated_half(bf16::from_f64(value).to_bits())
+        }
         Dtype::I32 => value as i64 as i32 as u32,
         Dtype::U32 => value as i64 as u32,
         Dtype::F64 => {

@@ -56,7 +56,7 @@ impl Records {
     }
 
     /// The line of the first record, 0 where there is none.
-    pub(super) fn first(&self) -> u64 {
+    pub fn first(&self) -> u64 {
         self.first_lines.first().copied().unwrap_or(0)
     }
 }

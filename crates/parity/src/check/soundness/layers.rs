@@ -35,7 +35,10 @@ impl Detector for Layers {
     fn observe(&mut self, seen: &Observed<'_>) {
         if let Some(Place::Layer(layer, stage)) = seen.place {
             self.any.insert(layer.into(), layer.into());
-            self.by_stage.entry(stage).or_default().insert(layer.into(), layer.into());
+            self.by_stage
+                .entry(stage)
+                .or_default()
+                .insert(layer.into(), layer.into());
         }
     }
 
@@ -89,5 +92,9 @@ impl Detector for Layers {
 }
 
 fn count(spans: &Spans) -> usize {
-    spans.ranges().iter().map(|(first, last)| (last - first + 1) as usize).sum()
+    spans
+        .ranges()
+        .iter()
+        .map(|(first, last)| (last - first + 1) as usize)
+        .sum()
 }

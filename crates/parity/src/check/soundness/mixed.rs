@@ -47,9 +47,15 @@ impl Detector for Mixed {
         let sharded = record.shard.is_some() || record.rank.is_some();
         self.has_ranks |= sharded;
         let has_width = seen.place.is_some_and(|place| {
-            !matches!(place, Place::Tokens | Place::Layer(_, Stage::AttnScores | Stage::AttnProbs))
+            !matches!(
+                place,
+                Place::Tokens | Place::Layer(_, Stage::AttnScores | Stage::AttnProbs)
+            )
         });
-        if has_width && !sharded && let Some(elements) = record.len() {
+        if has_width
+            && !sharded
+            && let Some(elements) = record.len()
+        {
             let width = elements / record.n_tokens.max(1);
             let widths = self.widths.of(seen.name);
             let first = *widths.first.get_or_insert(width);
@@ -72,19 +78,38 @@ impl Detector for Mixed {
             records,
         };
         if self.teams.len() > 1 {
-            let evidence = format!("records of {} teams: {}", self.teams.len(), name_list(self.teams.keys().map(String::as_str)));
-            findings.push(finding(Severity::Warning, "several teams in one file", evidence, beyond_first(&self.teams)));
+            let evidence = format!(
+                "records of {} teams: {}",
+                self.teams.len(),
+                name_list(self.teams.keys().map(String::as_str))
+            );
+            findings.push(finding(
+                Severity::Warning,
+                "several teams in one file",
+                evidence,
+                beyond_first(&self.teams),
+            ));
         }
         let mut changes = Records::default();
         let mut example = None;
         for (name, widths) in self.widths.iter(ended.names) {
             if let (Some(first), Some(other)) = (widths.first, widths.other) {
                 changes.extend(&widths.changes);
-                example.get_or_insert_with(|| format!("a row of {} has {first} elements, then {other}", name_list(std::iter::once(name))));
+                example.get_or_insert_with(|| {
+                    format!(
+                        "a row of {} has {first} elements, then {other}",
+                        name_list(std::iter::once(name))
+                    )
+                });
             }
         }
         if let Some(example) = example {
-            findings.push(finding(Severity::Warning, "the model changes within the file", example, changes));
+            findings.push(finding(
+                Severity::Warning,
+                "the model changes within the file",
+                example,
+                changes,
+            ));
         }
         if self.files.len() > 1 && !self.has_ranks {
             let evidence = format!(
@@ -92,7 +117,12 @@ impl Detector for Mixed {
                 self.files.len(),
                 name_list(self.files.keys().map(String::as_str))
             );
-            findings.push(finding(Severity::Info, "several processes wrote this file", evidence, beyond_first(&self.files)));
+            findings.push(finding(
+                Severity::Info,
+                "several processes wrote this file",
+                evidence,
+                beyond_first(&self.files),
+            ));
         }
         findings
     }
@@ -110,6 +140,8 @@ fn note(seen: &mut BTreeMap<String, Records>, name: &str, line: u64) {
 fn beyond_first(seen: &BTreeMap<String, Records>) -> Records {
     let first = seen.values().map(Records::first).min();
     let mut records = Records::default();
-    seen.values().filter(|of| Some(of.first()) != first).for_each(|of| records.extend(of));
+    seen.values()
+        .filter(|of| Some(of.first()) != first)
+        .for_each(|of| records.extend(of));
     records
 }

@@ -9,7 +9,7 @@
 //! | `S00x` | memory that was not the tensor's | `freed`, `text_bytes`, `fill`, `zeros`, `repeated`, `shared`, `overlap` |
 //! | `S01x` | bytes read as another type | `reinterpret` |
 //! | `S02x` | values | `not_finite`, `constant` |
-//! | `S03x` | bookkeeping | `duplicates`, `positions`, `layers`, `order`, `mixed`, `precision`, `contradictions`, `payloads`, `lines` |
+//! | `S03x` | bookkeeping | `duplicates`, `positions`, `layers`, `order`, `mixed`, `precision`, `contradictions`, `cut_short`, `payloads`, `lines` |
 //!
 //! A false alarm costs more than a miss: it sends somebody after a fault that does not exist, and the next finding is not
 //! believed. A detector speaks only where sound tensors (sparse, heavy-tailed, constant, masked, repeated tokens) cannot
@@ -18,11 +18,11 @@
 mod analyser;
 mod constant;
 mod contradictions;
+mod cut_short;
 mod duplicates;
 mod fill;
 mod finding;
 mod freed;
-mod heap_word;
 mod layers;
 mod lines;
 mod mixed;

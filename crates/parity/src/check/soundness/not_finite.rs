@@ -42,10 +42,15 @@ impl Detector for NotFinite {
     fn observe(&mut self, seen: &Observed<'_>) {
         let record = seen.record;
         let first_value = record.values.iter().position(|value| !value.is_finite());
-        let logged = |wanted: fn(&f64) -> bool| record.values.iter().filter(|value| wanted(value)).count() as u64;
+        let logged = |wanted: fn(&f64) -> bool| {
+            record.values.iter().filter(|value| wanted(value)).count() as u64
+        };
         let (nan, infinite) = match &record.stats {
             Some(stats) => (stats.nan, stats.inf),
-            None => (logged(|value| value.is_nan()), logged(|value| value.is_infinite())),
+            None => (
+                logged(|value| value.is_nan()),
+                logged(|value| value.is_infinite()),
+            ),
         };
         if nan == 0 && infinite == 0 {
             return;
@@ -67,9 +72,14 @@ impl Detector for NotFinite {
         found.infinite += infinite;
         found.counted_all |= record.stats.is_some();
         let row = record.len().unwrap_or(0) / record.n_tokens.max(1);
-        let whole = record.n_tokens > 1 && record.stats.is_some() && row > 1 && (nan + infinite) % row as u64 == 0;
+        let whole = record.n_tokens > 1
+            && record.stats.is_some()
+            && row > 1
+            && (nan + infinite) % row as u64 == 0;
         found.whole_rows = Some(found.whole_rows.unwrap_or(true) && whole);
-        found.first.get_or_insert((seen.name, record.token_idx, seen.line, first_value));
+        found
+            .first
+            .get_or_insert((seen.name, record.token_idx, seen.line, first_value));
         if found.names.len() < MAX_NAMES && !found.names.contains(&seen.name) {
             found.names.push(seen.name);
         }
@@ -80,7 +90,11 @@ impl Detector for NotFinite {
         let mut findings = Vec::new();
         let found = std::mem::take(&mut self.found);
         if let Some((name, position, line, element)) = found.first {
-            let over = if found.counted_all { "all elements" } else { "the logged values" };
+            let over = if found.counted_all {
+                "all elements"
+            } else {
+                "the logged values"
+            };
             let at = element.map_or_else(String::new, |element| format!(", element {element}"));
             let mut evidence = format!(
                 "{} NaN and {} infinite of {over} in {} of {}; first in {} at position {position} (line {line}{at})",
@@ -91,7 +105,9 @@ impl Detector for NotFinite {
                 name_list(std::iter::once(ended.names.name(name))),
             );
             if found.whole_rows == Some(true) {
-                evidence.push_str("; the counts are whole rows, as padded or fully masked tokens give them");
+                evidence.push_str(
+                    "; the counts are whole rows, as padded or fully masked tokens give them",
+                );
             }
             findings.push(Finding {
                 code: CODE,
@@ -110,8 +126,14 @@ impl Detector for NotFinite {
                 code: CODE,
                 severity: Severity::Info,
                 title: "logits with -Infinity".to_owned(),
-                evidence: format!("{} of `logits` have infinite elements", counted(self.masked_logits.count, "record")),
-                cause: Some("a sampler or a grammar has masked them: these are not the model's logits".to_owned()),
+                evidence: format!(
+                    "{} of `logits` have infinite elements",
+                    counted(self.masked_logits.count, "record")
+                ),
+                cause: Some(
+                    "a sampler or a grammar has masked them: these are not the model's logits"
+                        .to_owned(),
+                ),
                 advice: "log the logits before the sampler sees them".to_owned(),
                 records: std::mem::take(&mut self.masked_logits),
             });
@@ -123,5 +145,7 @@ impl Detector for NotFinite {
 /// True where minus infinity is how a place is masked.
 fn masks_by_infinity(place: Option<Place>, name: &str) -> bool {
     matches!(place, Some(Place::Layer(_, Stage::AttnScores)))
-        || ["mask", "score", "kq", "bias", "attn_weights"].iter().any(|part| name.contains(part))
+        || ["mask", "score", "kq", "bias", "attn_weights"]
+            .iter()
+            .any(|part| name.contains(part))
 }

@@ -27,8 +27,6 @@ pub(super) struct Observed<'r> {
 pub(super) struct Ended<'t> {
     /// All names.
     pub(super) names: &'t Names,
-    /// Records in all.
-    pub(super) records: u64,
     /// How the numbers were printed, by team.
     pub(super) printed: &'t [(String, Printed)],
 }
@@ -109,7 +107,10 @@ pub(super) fn ignores_position(place: Place) -> bool {
     use Stage as S;
     match place {
         Place::Tokens | Place::Embedding => true,
-        Place::Layer(0, stage) => matches!(stage, S::AttnNorm | S::Q | S::K | S::V | S::QNorm | S::KNorm),
+        Place::Layer(0, stage) => matches!(
+            stage,
+            S::AttnNorm | S::Q | S::K | S::V | S::QNorm | S::KNorm
+        ),
         _ => false,
     }
 }

@@ -42,7 +42,10 @@ impl Order {
 impl Detector for Order {
     fn observe(&mut self, seen: &Observed<'_>) {
         let record = seen.record;
-        let rank = record.rank.or(record.shard.map(|shard| shard.rank)).unwrap_or(0);
+        let rank = record
+            .rank
+            .or(record.shard.map(|shard| shard.rank))
+            .unwrap_or(0);
         if let Some(time) = record.ts_ns
             && (self.last_time.len() < 1024 || self.last_time.contains_key(&rank))
         {
@@ -78,7 +81,8 @@ impl Detector for Order {
             title: title.to_owned(),
             evidence,
             cause: None,
-            advice: "one record is one write when it is logged; don't sort or join files by hand".to_owned(),
+            advice: "one record is one write when it is logged; don't sort or join files by hand"
+                .to_owned(),
             records,
         };
         let mut findings = Vec::new();
@@ -88,14 +92,22 @@ impl Detector for Order {
                 counted(self.records.count, "record"),
                 name_list(self.names.iter().map(|name| ended.names.name(*name)))
             );
-            findings.push(finding("records out of order", evidence, std::mem::take(&mut self.records)));
+            findings.push(finding(
+                "records out of order",
+                evidence,
+                std::mem::take(&mut self.records),
+            ));
         }
         if self.back_in_time.count > 0 {
             let evidence = format!(
                 "the clock goes back by more than a second at {}",
                 counted(self.back_in_time.count, "record")
             );
-            findings.push(finding("time goes back", evidence, std::mem::take(&mut self.back_in_time)));
+            findings.push(finding(
+                "time goes back",
+                evidence,
+                std::mem::take(&mut self.back_in_time),
+            ));
         }
         findings
     }

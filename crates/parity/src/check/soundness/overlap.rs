@@ -63,7 +63,11 @@ impl Detector for Overlap {
     }
 
     fn finish(&mut self, ended: &Ended<'_>) -> Vec<Finding> {
-        let hit: Vec<(&str, &Last)> = self.names.iter(ended.names).filter(|(_, last)| last.pairs.count >= PAIRS).collect();
+        let hit: Vec<(&str, &Last)> = self
+            .names
+            .iter(ended.names)
+            .filter(|(_, last)| last.pairs.count >= PAIRS)
+            .collect();
         let Some((_, first)) = hit.first() else {
             return Vec::new();
         };

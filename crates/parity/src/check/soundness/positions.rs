@@ -43,7 +43,8 @@ impl Detector for Positions {
         if seen.place.is_none_or(|place| place == Place::Tokens) {
             return;
         }
-        if self.sequences.len() >= Self::MAX_SEQUENCES && !self.sequences.contains_key(&record.seq) {
+        if self.sequences.len() >= Self::MAX_SEQUENCES && !self.sequences.contains_key(&record.seq)
+        {
             return;
         }
         let sequence = self.sequences.entry(record.seq).or_default();
@@ -64,7 +65,9 @@ impl Detector for Positions {
                 shared.insert(pair[0].1 + 1, pair[1].0 - 1);
             }
             for (name, spans) in sequence.names.iter(ended.names) {
-                let Some(bounds) = spans.bounds() else { continue };
+                let Some(bounds) = spans.bounds() else {
+                    continue;
+                };
                 let missing = sequence.decoded.without(spans, bounds);
                 if !missing.ranges().is_empty() {
                     lacking.push((name, missing));

@@ -53,7 +53,8 @@ impl Detector for Repeated {
         let hash = fingerprint(record);
         let last = self.names.of(seen.name);
         if last.hash == hash && last.seq == record.seq && last.position != record.token_idx {
-            let ids = [last.position, record.token_idx].map(|position| seen.tokens.id(record.seq, position));
+            let ids = [last.position, record.token_idx]
+                .map(|position| seen.tokens.id(record.seq, position));
             match ids {
                 [Some(a), Some(b)] if a == b => {}
                 [Some(_), Some(_)] => {
@@ -67,7 +68,11 @@ impl Detector for Repeated {
     }
 
     fn finish(&mut self, ended: &Ended<'_>) -> Vec<Finding> {
-        let hit: Vec<(&str, &Last)> = self.names.iter(ended.names).filter(|(_, last)| last.repeats.count > 0).collect();
+        let hit: Vec<(&str, &Last)> = self
+            .names
+            .iter(ended.names)
+            .filter(|(_, last)| last.repeats.count > 0)
+            .collect();
         let mut records = Records::default();
         let mut different_tokens = 0;
         for (_, last) in &hit {
@@ -83,7 +88,9 @@ impl Detector for Repeated {
             name_list(hit.iter().map(|(name, _)| *name)),
         );
         if different_tokens > 0 {
-            evidence.push_str(&format!("; in {different_tokens} of these the trace says that the tokens differ"));
+            evidence.push_str(&format!(
+                "; in {different_tokens} of these the trace says that the tokens differ"
+            ));
         }
         vec![Finding {
             code: CODE,
@@ -125,7 +132,9 @@ pub(super) fn fingerprint(record: &Record) -> u64 {
     let mut take = |value: f64| value.to_bits().hash(&mut hasher);
     record.values.iter().copied().for_each(&mut take);
     if let Some(stats) = &record.stats {
-        [stats.min, stats.max, stats.mean, stats.rms].into_iter().for_each(&mut take);
+        [stats.min, stats.max, stats.mean, stats.rms]
+            .into_iter()
+            .for_each(&mut take);
     }
     if let Some(sketch) = &record.sketch {
         sketch.s.iter().copied().for_each(&mut take);

@@ -49,7 +49,11 @@ impl Shared {
     const MAX_NAMES: usize = 64;
 
     fn judge(&mut self, holders: &Holders) {
-        let canonical: Vec<Place> = holders.names.iter().filter_map(|(_, place)| *place).collect();
+        let canonical: Vec<Place> = holders
+            .names
+            .iter()
+            .filter_map(|(_, place)| *place)
+            .collect();
         if are_unrelated(&canonical) || holders.names.len() - canonical.len() >= OTHERS {
             self.groups += 1;
             self.records.extend(&holders.lines);
@@ -64,10 +68,17 @@ impl Shared {
 
 impl Detector for Shared {
     fn observe(&mut self, seen: &Observed<'_>) {
-        if seen.floats().is_none_or(|values| distinct(values) < DISTINCT) {
+        if seen
+            .floats()
+            .is_none_or(|values| distinct(values) < DISTINCT)
+        {
             return;
         }
-        let key = (fingerprint(seen.record), seen.record.token_idx, seen.record.seq);
+        let key = (
+            fingerprint(seen.record),
+            seen.record.token_idx,
+            seen.record.seq,
+        );
         if !self.recent.contains_key(&key) {
             self.order.push_back(key);
             if self.order.len() > Self::WINDOW
@@ -78,7 +89,9 @@ impl Detector for Shared {
             }
         }
         let holders = self.recent.entry(key).or_default();
-        if holders.names.len() < Self::MAX_NAMES && holders.names.iter().all(|(name, _)| *name != seen.name) {
+        if holders.names.len() < Self::MAX_NAMES
+            && holders.names.iter().all(|(name, _)| *name != seen.name)
+        {
             holders.names.push((seen.name, seen.place));
             holders.lines.add(seen.line);
         }
@@ -124,11 +137,25 @@ fn are_unrelated(places: &[Place]) -> bool {
             _ => None,
         })
         .filter(|(_, stage)| {
-            !matches!(stage, S::AttnNorm | S::FfnNorm | S::AttnResidual | S::Output | S::AttnScores | S::AttnProbs)
+            !matches!(
+                stage,
+                S::AttnNorm
+                    | S::FfnNorm
+                    | S::AttnResidual
+                    | S::Output
+                    | S::AttnScores
+                    | S::AttnProbs
+            )
         })
         .collect();
-    let differ = |key: fn(&(u32, Stage)) -> u32| products.windows(2).any(|pair| key(&pair[0]) != key(&pair[1]));
-    products.len() >= CANONICAL && differ(|(layer, _)| *layer) && differ(|(_, stage)| family(*stage))
+    let differ = |key: fn(&(u32, Stage)) -> u32| {
+        products
+            .windows(2)
+            .any(|pair| key(&pair[0]) != key(&pair[1]))
+    };
+    products.len() >= CANONICAL
+        && differ(|(layer, _)| *layer)
+        && differ(|(_, stage)| family(*stage))
 }
 
 /// Stages of one family may be equal: each is the one before, changed by an operation that can be the identity.

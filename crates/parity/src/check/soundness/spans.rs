@@ -14,11 +14,17 @@ impl Spans {
     /// Adds `first..=last`; true where none of it was there before.
     pub(super) fn insert(&mut self, first: i64, last: i64) -> bool {
         let (first, last) = (first, last.max(first));
-        let begin = self.ranges.partition_point(|range| range.1.saturating_add(1) < first);
+        let begin = self
+            .ranges
+            .partition_point(|range| range.1.saturating_add(1) < first);
         let mut end = begin;
         let (mut low, mut high) = (first, last);
         let mut new = true;
-        while let Some(range) = self.ranges.get(end).filter(|range| range.0 <= last.saturating_add(1)) {
+        while let Some(range) = self
+            .ranges
+            .get(end)
+            .filter(|range| range.0 <= last.saturating_add(1))
+        {
             new &= range.1 < first || range.0 > last;
             low = low.min(range.0);
             high = high.max(range.1);
@@ -68,7 +74,13 @@ impl Spans {
             .ranges
             .iter()
             .take(SHOWN)
-            .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}–{last}") })
+            .map(|(first, last)| {
+                if first == last {
+                    first.to_string()
+                } else {
+                    format!("{first}–{last}")
+                }
+            })
             .collect();
         if self.ranges.len() > SHOWN {
             parts.push(format!("{} more ranges", self.ranges.len() - SHOWN));

@@ -78,7 +78,9 @@ impl Detector for TextBytes {
 }
 
 fn is_printable(bits: u32) -> bool {
-    bits.to_le_bytes().iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n'))
+    bits.to_le_bytes()
+        .iter()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\n'))
 }
 
 fn spread(run: &[u32]) -> i32 {
@@ -87,5 +89,8 @@ fn spread(run: &[u32]) -> i32 {
 }
 
 fn text(run: &[u32]) -> String {
-    run.iter().flat_map(|bits| bits.to_le_bytes()).map(char::from).collect()
+    run.iter()
+        .flat_map(|bits| bits.to_le_bytes())
+        .map(char::from)
+        .collect()
 }

@@ -58,12 +58,17 @@ impl TextGrid {
             return;
         }
         let as_f32 = dtype.prints_as_f32();
-        for value in values.iter().copied().filter(|value| value.is_finite() && *value != 0.0) {
+        for value in values
+            .iter()
+            .copied()
+            .filter(|value| value.is_finite() && *value != 0.0)
+        {
             for (index, grid) in self.decimals.iter_mut().enumerate() {
                 if let Some(chance) = grid {
                     let scale = 10_f64.powi(index as i32 + 1);
-                    *grid = reads_as((value * scale).round() / scale, value, as_f32)
-                        .then(|| *chance + evidence(value, scale.recip(), index as u32 + 1, as_f32));
+                    *grid = reads_as((value * scale).round() / scale, value, as_f32).then(|| {
+                        *chance + evidence(value, scale.recip(), index as u32 + 1, as_f32)
+                    });
                 }
             }
             for (index, grid) in self.digits.iter_mut().enumerate() {
@@ -78,7 +83,8 @@ impl TextGrid {
                     let exponent = value.abs().log10().floor();
                     let step = 10_f64.powf(exponent + 1.0 - digits as f64);
                     let decimals = (digits as f64 - 1.0 - exponent).clamp(0.0, 40.0) as u32;
-                    *grid = (rounded == value).then(|| *chance + evidence(value, step, decimals, as_f32));
+                    *grid = (rounded == value)
+                        .then(|| *chance + evidence(value, step, decimals, as_f32));
                 }
             }
             if self.is_refuted() {
@@ -88,7 +94,10 @@ impl TextGrid {
     }
 
     fn is_refuted(&self) -> bool {
-        self.decimals.iter().chain(&self.digits).all(Option::is_none)
+        self.decimals
+            .iter()
+            .chain(&self.digits)
+            .all(Option::is_none)
     }
 
     /// True while a fixed number of decimals explains every number so far.
@@ -116,7 +125,8 @@ impl TextGrid {
 ///
 /// The margin is for `rounded`, which was computed with one rounding more than a text has.
 fn reads_as(rounded: f64, value: f64, as_f32: bool) -> bool {
-    (rounded - value).abs() <= (0.5 + 1e-6) * spacing(value, as_f32) + 2.0 * f64::EPSILON * value.abs()
+    (rounded - value).abs()
+        <= (0.5 + 1e-6) * spacing(value, as_f32) + 2.0 * f64::EPSILON * value.abs()
 }
 
 /// From the magnitude of a number to the next one that its type can hold.

@@ -55,7 +55,10 @@ impl Zeros {
 
 impl Detector for Zeros {
     fn observe(&mut self, seen: &Observed<'_>) {
-        let Some(values) = seen.floats().filter(|values| values.len() >= Self::MIN_VALUES) else {
+        let Some(values) = seen
+            .floats()
+            .filter(|values| values.len() >= Self::MIN_VALUES)
+        else {
             return;
         };
         if is_probabilities(seen.place) {
@@ -70,7 +73,11 @@ impl Detector for Zeros {
             return;
         }
         let zeros = values.iter().filter(|value| **value == 0.0).count();
-        let trailing = values.iter().rev().take_while(|value| **value == 0.0).count();
+        let trailing = values
+            .iter()
+            .rev()
+            .take_while(|value| **value == 0.0)
+            .count();
         group.beyond_unit |= values.iter().any(|value| *value < 0.0 || *value > 1.0);
         if zeros == 0 {
             group.dense += 1;

@@ -81,9 +81,16 @@ impl Profile {
             return;
         }
         if let Some(stats) = &record.stats {
-            self.reaches_normal |= stats.max.abs().max(stats.min.abs()) >= f64::from(f32::MIN_POSITIVE);
+            self.reaches_normal |=
+                stats.max.abs().max(stats.min.abs()) >= f64::from(f32::MIN_POSITIVE);
         }
-        for (index, value) in record.values.iter().copied().take(Self::PER_RECORD).enumerate() {
+        for (index, value) in record
+            .values
+            .iter()
+            .copied()
+            .take(Self::PER_RECORD)
+            .enumerate()
+        {
             self.places[index % 2] += 1;
             self.extension_at_odd += u32::from(index % 2 == 1 && (value == 0.0 || value == -1.0));
             self.positive_at_even += u32::from(index % 2 == 0 && value > 0.0);
@@ -108,13 +115,15 @@ impl Profile {
                 let bits = f16::from_f64(value).to_bits();
                 self.note_distinct(bits.into());
                 let swapped = f16::from_bits(bits.swap_bytes()).to_f64().abs();
-                self.swapped_ordinary += u32::from((2_f64.powi(-8)..2_f64.powi(5)).contains(&swapped));
+                self.swapped_ordinary +=
+                    u32::from((2_f64.powi(-8)..2_f64.powi(5)).contains(&swapped));
                 self.note_octave(bf16::from_bits(bits).to_f64());
             }
             Dtype::Bf16 => {
                 let bits = bf16::from_f64(value).to_bits();
                 self.note_distinct(bits.into());
-                self.swapped_ordinary += u32::from(is_ordinary(bf16::from_bits(bits.swap_bytes()).to_f64()));
+                self.swapped_ordinary +=
+                    u32::from(is_ordinary(bf16::from_bits(bits.swap_bytes()).to_f64()));
                 self.note_octave(f16::from_bits(bits).to_f64());
             }
             Dtype::I32 | Dtype::U32 => {
@@ -132,7 +141,9 @@ impl Profile {
         self.swapped_ordinary += u32::from(is_ordinary(f32::from_bits(bits.swap_bytes()).into()));
         self.small_integers += u32::from(bits < 1 << 20);
         let low = bits as u16;
-        let within = |size: f64, least: i32, most: i32| (2_f64.powi(least)..2_f64.powi(most)).contains(&size);
+        let within = |size: f64, least: i32, most: i32| {
+            (2_f64.powi(least)..2_f64.powi(most)).contains(&size)
+        };
         self.low_as_bf16 += u32::from(within(bf16::from_bits(low).to_f64().abs(), -10, 6));
         self.low_as_f16 += u32::from(within(f16::from_bits(low).to_f64().abs(), -8, 5));
     }
@@ -144,19 +155,37 @@ impl Profile {
     }
 
     fn note_octave(&mut self, value: f64) {
-        let octave = if value.is_finite() && value != 0.0 { value.abs().log2().floor() + 128.0 } else { 0.0 };
+        let octave = if value.is_finite() && value != 0.0 {
+            value.abs().log2().floor() + 128.0
+        } else {
+            0.0
+        };
         self.other_octaves.resize(Self::OCTAVES, 0);
         self.other_octaves[(octave.max(0.0) as usize).min(Self::OCTAVES - 1)] += 1;
     }
 
-    /// Octaves from the smallest to the largest value read as the other 16-bit type, and the share of the values that
-    /// lie in the upper three. About 0.9 of a Gaussian does, and of anything else whose density is flat near zero.
+    /// Octaves from the smallest to the largest value read as the other 16-bit type, and how much farther the median is from
+    /// the smallest than from the largest.
+    ///
+    /// Where the density is flat near zero, as of a Gaussian, half of the values are lost with each octave down, so that the ratio
+    /// of 100 and more values is 2 to 3; where the logarithms are symmetric it is 1.
     pub(super) fn other_reading(&self) -> (usize, f64) {
         let octaves = &self.other_octaves;
+        let total: u32 = octaves.iter().sum();
+        let mut below = 0;
+        let median = octaves
+            .iter()
+            .position(|count| {
+                below += count;
+                2 * below >= total
+            })
+            .unwrap_or(0);
         let first = octaves.iter().position(|count| *count > 0).unwrap_or(0);
         let last = octaves.iter().rposition(|count| *count > 0).unwrap_or(0);
-        let upper: u32 = octaves.iter().take(last + 1).skip(last.saturating_sub(2)).sum();
-        (last - first + usize::from(!octaves.is_empty()), f64::from(upper) / f64::from(self.values.max(1)))
+        (
+            (last + 1).saturating_sub(first),
+            ((median - first) as f64 + 0.5) / ((last - median) as f64 + 0.5),
+        )
     }
 
     /// `part` of the values, from 0 to 1.

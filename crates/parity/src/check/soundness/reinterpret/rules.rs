@@ -48,7 +48,10 @@ pub(super) fn misread(profile: &Profile, place: Option<Place>) -> Option<Misread
 
 fn as_f32(profile: &Profile, place: Option<Place>) -> Option<Misread> {
     let distinct = profile.distinct.len() >= 8;
-    let [even, odd] = [profile.logs_at[0].deviation(), profile.logs_at[1].deviation()];
+    let [even, odd] = [
+        profile.logs_at[0].deviation(),
+        profile.logs_at[1].deviation(),
+    ];
     // Lower halves are noise: one in 15 is a bf16 from 2^-10 to 2^6 by chance; in 32, 90 % are with 10^-26.
     if distinct && profile.values >= 32 && profile.share(profile.low_as_bf16) >= 0.9 {
         return Some(Misread::Bf16PairsAsF32);
@@ -58,16 +61,22 @@ fn as_f32(profile: &Profile, place: Option<Place>) -> Option<Misread> {
         return Some(Misread::F64AsF32);
     }
     // Two f16 exponents make the f32 deviate by 8 times its own 1.6; 0.41 of random lower halves look like an f16 in range.
-    if distinct && profile.values >= 64 && profile.share(profile.low_as_f16) >= 0.95 && profile.logs.deviation() >= 6.0 {
+    if distinct
+        && profile.values >= 64
+        && profile.share(profile.low_as_f16) >= 0.95
+        && profile.logs.deviation() >= 6.0
+    {
         return Some(Misread::F16PairsAsF32);
     }
     // A random f32 is ordinary with 40/256; 95 % of 32 are with 10^-23.
-    let swapped = profile.share(profile.swapped_ordinary) >= 0.95 && profile.share(profile.ordinary) <= 0.6;
+    let swapped =
+        profile.share(profile.swapped_ordinary) >= 0.95 && profile.share(profile.ordinary) <= 0.6;
     if distinct && profile.values >= 32 && swapped {
         return Some(Misread::OtherByteOrder);
     }
     let probabilities = matches!(place, Some(Place::Layer(_, Stage::AttnProbs)));
-    let all_small = profile.small_integers == profile.values && !profile.reaches_normal && !probabilities;
+    let all_small =
+        profile.small_integers == profile.values && !profile.reaches_normal && !probabilities;
     (profile.values >= 8 && all_small).then_some(Misread::IntegersAsFloats)
 }
 
@@ -77,24 +86,31 @@ fn as_f16(profile: &Profile) -> Option<Misread> {
     }
     // The upper half of an f32 of ordinary size has an f16 exponent of 14 or 15; the lower one is random.
     let odd_share = f64::from(profile.near_one_at_odd) / f64::from(profile.places[1].max(1));
-    if odd_share >= 0.95 && profile.logs_at[0].deviation() >= 5.0 && profile.logs_at[1].deviation() <= 1.2 {
+    if odd_share >= 0.95
+        && profile.logs_at[0].deviation() >= 5.0
+        && profile.logs_at[1].deviation() <= 1.2
+    {
         return Some(Misread::F32AsHalf);
     }
     if profile.share(profile.swapped_ordinary) >= 0.95 && profile.logs.deviation() >= 5.0 {
         return Some(Misread::OtherByteOrder);
     }
-    // A bf16 from 2^-15 to 2^9 is an f16 from 0.5 to 4: nothing is near zero, although both signs occur. Read as bf16, many
-    // octaves, most values in the upper three.
-    let (octaves, upper) = profile.other_reading();
+    // A bf16 from 2^-15 to 2^9 is an f16 from 0.5 to 4: nothing is near zero, although both signs occur. Read as bf16,
+    // many octaves, and few values in the lower ones.
+    let (octaves, lopsided) = profile.other_reading();
     let both_signs = (0.3..=0.7).contains(&profile.share(profile.positive));
-    (both_signs && profile.share(profile.near_one) >= 0.98 && octaves >= 6 && upper >= 0.7).then_some(Misread::Bf16AsF16)
+    (both_signs && profile.share(profile.near_one) >= 0.98 && octaves >= 6 && lopsided >= 1.6)
+        .then_some(Misread::Bf16AsF16)
 }
 
 fn as_bf16(profile: &Profile, place: Option<Place>) -> Option<Misread> {
     if profile.values < 64 || profile.distinct.len() < 8 {
         return None;
     }
-    let [even, odd] = [profile.logs_at[0].deviation(), profile.logs_at[1].deviation()];
+    let [even, odd] = [
+        profile.logs_at[0].deviation(),
+        profile.logs_at[1].deviation(),
+    ];
     if even >= 24.0 && odd <= 4.0 {
         return Some(Misread::F32AsHalf);
     }
@@ -109,12 +125,23 @@ fn as_bf16(profile: &Profile, place: Option<Place>) -> Option<Misread> {
         Some(Place::Embedding | Place::FinalNorm | Place::Logits)
             | Some(Place::Layer(
                 _,
-                S::AttnNorm | S::Q | S::K | S::V | S::QRope | S::KRope | S::QNorm | S::KNorm | S::AttnOut | S::FfnNorm | S::FfnUp
+                S::AttnNorm
+                    | S::Q
+                    | S::K
+                    | S::V
+                    | S::QRope
+                    | S::KRope
+                    | S::QNorm
+                    | S::KNorm
+                    | S::AttnOut
+                    | S::FfnNorm
+                    | S::FfnUp
             ))
     );
     let both_signs = (0.3..=0.7).contains(&profile.share(profile.positive));
-    let (_, upper) = profile.other_reading();
-    (one_scale && both_signs && profile.logs.deviation() >= 8.0 && upper >= 0.7).then_some(Misread::F16AsBf16)
+    let (_, lopsided) = profile.other_reading();
+    (one_scale && both_signs && profile.logs.deviation() >= 8.0 && lopsided >= 1.6)
+        .then_some(Misread::F16AsBf16)
 }
 
 fn as_integer(profile: &Profile) -> Option<Misread> {
@@ -129,14 +156,18 @@ fn as_integer(profile: &Profile) -> Option<Misread> {
     if profile.share(profile.swapped_ordinary) >= 0.95 {
         return Some(Misread::OtherByteOrder);
     }
-    let extended = odd_places >= 8 && profile.extension_at_odd == odd_places && profile.positive_at_even == even_places;
+    let extended = odd_places >= 8
+        && profile.extension_at_odd == odd_places
+        && profile.positive_at_even == even_places;
     extended.then_some(Misread::I64AsI32)
 }
 
 impl Misread {
     pub(super) fn weight(self) -> Weight {
         match self {
-            Self::Bf16AsF16 | Self::F16AsBf16 | Self::I64AsI32 | Self::IntegersAsFloats => Weight::Likely,
+            Self::Bf16AsF16 | Self::F16AsBf16 | Self::I64AsI32 | Self::IntegersAsFloats => {
+                Weight::Likely
+            }
             _ => Weight::Certain,
         }
     }
@@ -166,17 +197,31 @@ impl Misread {
 
     pub(super) fn evidence(self) -> &'static str {
         match self {
-            Self::Bf16PairsAsF32 => "the lower 16 bits of the values are ordinary bf16 numbers, where an f32 has noise",
+            Self::Bf16PairsAsF32 => {
+                "the lower 16 bits of the values are ordinary bf16 numbers, where an f32 has noise"
+            }
             Self::F16PairsAsF32 => {
                 "the values spread over tens of orders of magnitude, and both their halves are ordinary f16 numbers"
             }
-            Self::F64AsF32 => "every second value is random bits, and the ones between are ordinary: lower and upper words of f64",
-            Self::F32AsHalf => "every second value is random bits, and the ones between are ordinary: lower and upper halves of f32",
-            Self::Bf16AsF16 => "all values lie in ±[0.5, 4), none near zero, and read as bf16 they are ordinary",
-            Self::F16AsBf16 => "the values spread over tens of orders of magnitude, and read as f16 they are ordinary",
+            Self::F64AsF32 => {
+                "every second value is random bits, and the ones between are ordinary: lower and upper words of f64"
+            }
+            Self::F32AsHalf => {
+                "every second value is random bits, and the ones between are ordinary: lower and upper halves of f32"
+            }
+            Self::Bf16AsF16 => {
+                "all values lie in ±[0.5, 4), none near zero, and read as bf16 they are ordinary"
+            }
+            Self::F16AsBf16 => {
+                "the values spread over tens of orders of magnitude, and read as f16 they are ordinary"
+            }
             Self::I64AsI32 => "every second value is 0 or -1, the upper half of a 64-bit integer",
-            Self::OtherByteOrder => "the values are out of any scale, and ordinary with their bytes swapped",
-            Self::IntegersAsFloats => "all values are subnormal, and their bits are integers below 2^20 (or everything underflowed)",
+            Self::OtherByteOrder => {
+                "the values are out of any scale, and ordinary with their bytes swapped"
+            }
+            Self::IntegersAsFloats => {
+                "all values are subnormal, and their bits are integers below 2^20 (or everything underflowed)"
+            }
             Self::FloatsAsIntegers => "the values' bits are ordinary f32 numbers",
         }
     }
@@ -184,7 +229,9 @@ impl Misread {
     pub(super) fn cause(self) -> &'static str {
         match self {
             Self::OtherByteOrder => "data of a big-endian file or machine was taken as it lies",
-            Self::I64AsI32 | Self::F64AsF32 | Self::F32AsHalf => "the logging call was given a narrower type than the tensor has",
+            Self::I64AsI32 | Self::F64AsF32 | Self::F32AsHalf => {
+                "the logging call was given a narrower type than the tensor has"
+            }
             Self::Bf16PairsAsF32 | Self::F16PairsAsF32 => {
                 "the logging call was given a wider type than the tensor has, so that it also read beyond the tensor's end"
             }

@@ -46,7 +46,7 @@ pub(super) enum High {
 
 /// A lower half at least this many times the largest of the rest is wild. Activations have outliers of some hundred
 /// times the typical value, but not in one element, beside a zero, in record after record.
-const WILD_RATIO: f64 = 100.0;
+pub(super) const WILD_RATIO: f64 = 100.0;
 /// Softmax rows reach 1 beside zeros; a lower half below this is never called wild.
 const WILD_LEAST: f64 = 64.0;
 const TINY_RATIO: f64 = 1e-20;
@@ -83,7 +83,7 @@ impl HeapWord {
 
     /// True for the size of a free chunk as its neighbour keeps it: a small multiple of 16, upper half zero.
     pub(super) fn is_chunk_size(self) -> bool {
-        self.bits >= 32 && self.bits < 1 << 24 && self.bits % 16 == 0
+        self.bits >= 32 && self.bits < 1 << 24 && self.bits.is_multiple_of(16)
     }
 }
 
