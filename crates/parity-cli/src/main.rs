@@ -3,6 +3,8 @@
 mod args;
 mod commands;
 mod failure;
+#[cfg(feature = "llama")]
+mod program;
 mod progress;
 mod terminal;
 

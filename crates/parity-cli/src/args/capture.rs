@@ -3,7 +3,23 @@
 use clap::{Args, Subcommand, ValueEnum};
 use ggml_capture::llama::{FlashAttention, KvType};
 use orch_log::{Detail, Values};
+use std::ffi::OsString;
 use std::path::PathBuf;
+
+/// Arguments of `parity capture`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    after_help = PROGRAM_EXAMPLES
+)]
+pub(crate) struct Capture {
+    #[command(subcommand)]
+    pub(crate) engine: Option<CaptureCommand>,
+
+    #[command(flatten)]
+    pub(crate) program: CaptureProgram,
+}
 
 /// Which engine.
 #[derive(Debug, Subcommand)]
@@ -28,6 +44,10 @@ pub(crate) struct CaptureLlama {
         required_unless_present = "force_tokens"
     )]
     pub(crate) prompt: Option<String>,
+
+    /// Put the prompt into the model's own chat template, as one message of the user
+    #[arg(long, requires = "prompt")]
+    pub(crate) chat: bool,
 
     /// Tokens to pick [default: as many as the forced tokens lead to, else 16]
     #[arg(short = 'n', long = "tokens", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -81,12 +101,60 @@ pub(crate) struct CaptureLlama {
 const EXAMPLES: &str = "\
 Examples:
   parity capture llama -m model.gguf -p \"Write a haiku about GPU computing\" -n 10 -o ref.jsonl
+  # The same as a chat message, in the model's own template
+  parity capture llama -m model.gguf --chat -p \"Write a haiku about GPU computing\" -n 10 -o ref.jsonl
   # As exact as llama.cpp can be: nothing rounded to 16 bits, every element on disk
   parity capture llama -m model-f32.gguf -p \"Hello\" --kv-type f32 --detail full -o ref.jsonl
   # Only what layer 3 does
   parity capture llama -m model.gguf -p \"Hello\" --checkpoint 'layer_3_*' -o ref.jsonl
   # The noise floor: llama.cpp against itself with another cache, fed with the same tokens
   parity capture llama -m model.gguf --force-tokens ref.jsonl --kv-type f32 -o again.jsonl";
+
+/// Arguments of `parity capture -- PROGRAM`.
+#[derive(Debug, Args)]
+pub(crate) struct CaptureProgram {
+    /// The program, with its arguments
+    #[arg(last = true, value_name = "PROGRAM", num_args = 1..)]
+    pub(crate) command: Vec<OsString>,
+
+    /// The trace to write, NAME.jsonl; further runs of the program go to NAME.2.jsonl and so on
+    #[arg(short, long, value_name = "FILE", requires = "command")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Who the trace says is logging
+    #[arg(long, value_name = "NAME", default_value = "llama.cpp")]
+    pub(crate) team: String,
+
+    /// Log only these checkpoints; `*` and `?` stand for others, a leading `!` excludes; can be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) checkpoint: Vec<String>,
+
+    /// What is kept of each tensor
+    #[arg(long, value_enum, default_value_t = DetailArg::Stats)]
+    pub(crate) detail: DetailArg,
+
+    /// How many first values a record shows
+    #[arg(long, value_name = "N|all", default_value = "10", value_parser = values)]
+    pub(crate) values: Values,
+
+    /// Also log nodes that have no canonical name
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Also log passes that only warm the program up or probe it
+    #[arg(long)]
+    pub(crate) warm_up: bool,
+}
+
+const PROGRAM_EXAMPLES: &str = "\
+Examples:
+  # Unmodified llama.cpp, linked into this command
+  parity capture llama -m model.gguf -p \"Hello\" -n 10 -o ref.jsonl
+  # Any program that loads ggml dynamically, as it is; flash attention would hide scores and probabilities
+  parity capture -o run.jsonl -- llama-cli -m model.gguf -p \"Hello\" -n 10 -fa off
+  parity capture -o run.jsonl -- python3 my_script_with_llama_cpp.py
+
+The program's input, output and exit code are its own; what there is to say about the capture follows on stderr.";
 
 /// What is kept of each tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -7,7 +7,7 @@ mod compare;
 mod models;
 
 #[cfg(feature = "llama")]
-pub(crate) use capture::{CaptureCommand, CaptureLlama};
+pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, DetailArg};
 pub(crate) use compare::{Compare, Format};
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
@@ -61,10 +61,9 @@ Exit codes:
 pub(crate) enum Command {
     /// Compare two traces and say where they first disagree
     Compare(Compare),
-    /// Run a reference engine and log its forward pass
+    /// Run a reference engine, or any program that uses ggml, and log its forward pass
     #[cfg(feature = "llama")]
-    #[command(subcommand)]
-    Capture(CaptureCommand),
+    Capture(Capture),
     /// Look at, convert and make model files
     #[cfg(feature = "llama")]
     #[command(subcommand)]

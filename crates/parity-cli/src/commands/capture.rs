@@ -1,8 +1,9 @@
 //! `parity capture`.
 
-use crate::args::{CaptureCommand, CaptureLlama, ColorWhen};
+use crate::args::{Capture, CaptureCommand, CaptureLlama, ColorWhen};
 use crate::failure::Failure;
 use crate::{progress, terminal};
+use ggml_capture::llama::{LoadOptions, Model};
 use ggml_capture::{Config, Progress, Summary};
 use indicatif::ProgressBar;
 use orch_log::forced::Forced;
@@ -12,10 +13,17 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Runs the reference engine; Ctrl-C ends it between two passes and leaves a trace that can be read.
-pub(crate) fn run(command: CaptureCommand, color: ColorWhen) -> Result<u8, Failure> {
-    let CaptureCommand::Llama(args) = command;
-    let config = config(&args)?;
+/// Runs the reference engine, or a program that is not ours.
+pub(crate) fn run(capture: Capture, color: ColorWhen) -> Result<u8, Failure> {
+    match capture.engine {
+        Some(CaptureCommand::Llama(args)) => llama(&args, color),
+        None => super::program::run(&capture.program, color),
+    }
+}
+
+/// Runs llama.cpp; Ctrl-C ends it between two passes and leaves a trace that can be read.
+fn llama(args: &CaptureLlama, color: ColorWhen) -> Result<u8, Failure> {
+    let config = config(args)?;
     if args.temp > 0.0 && config.forced.is_none() {
         note(
             color,
@@ -36,8 +44,8 @@ pub(crate) fn run(command: CaptureCommand, color: ColorWhen) -> Result<u8, Failu
     bars.clear();
     match outcome {
         Ok(summary) => {
-            warn(color, &summary, &args);
-            print(&summary, &args)?;
+            warn(color, &summary, args);
+            print(&summary, args)?;
             Ok(exit_code::AGREES)
         }
         Err(error) if error.is_cancelled() => {
@@ -62,7 +70,7 @@ fn config(args: &CaptureLlama) -> Result<Config, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Config {
         model: args.model.clone(),
-        prompt: args.prompt.clone(),
+        prompt: prompt(args)?,
         beside: Vec::new(),
         n_ubatch: None,
         n_predict: args.picks.map(|picks| picks as usize),
@@ -75,6 +83,20 @@ fn config(args: &CaptureLlama) -> Result<Config, Failure> {
         seed: args.seed,
         forced: args.force_tokens.as_deref().map(Forced::read).transpose()?,
     })
+}
+
+/// The text to continue. The template of a chat model is in its metadata, which loads in no time.
+fn prompt(args: &CaptureLlama) -> Result<Option<String>, Failure> {
+    match &args.prompt {
+        Some(message) if args.chat => {
+            let options = LoadOptions {
+                vocab_only: true,
+                ..LoadOptions::default()
+            };
+            Ok(Some(Model::load(&args.model, options)?.chat(message)?))
+        }
+        prompt => Ok(prompt.clone()),
+    }
 }
 
 /// One bar after the other: loading, checksum, passes.
@@ -160,7 +182,7 @@ fn warn(color: ColorWhen, summary: &Summary, args: &CaptureLlama) {
     }
 }
 
-fn note(color: ColorWhen, text: &str) {
+pub(super) fn note(color: ColorWhen, text: &str) {
     let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
     // Without stderr there is nobody to tell.
     let _ = writeln!(terminal::stderr(color), "{yellow}note:{yellow:#} {text}");

@@ -5,6 +5,8 @@ mod capture;
 mod compare;
 #[cfg(feature = "llama")]
 mod models;
+#[cfg(feature = "llama")]
+mod program;
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
