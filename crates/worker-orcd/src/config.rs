@@ -1,6 +1,6 @@
 //! The hyper-parameters of a model, read from its GGUF and checked.
 
-use crate::arch::{ARCHITECTURES, Architecture};
+use crate::arch::{ARCHITECTURES, Architecture, NormKind, Pairing, Positions};
 use crate::error::{Error, Result, plain};
 use crate::gguf::GgufFile;
 
@@ -19,10 +19,10 @@ pub struct Config {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// The norms' epsilon, added to the mean square.
+    /// The norms' epsilon, added to the mean square or the variance.
     pub norm_eps: f32,
-    /// The rotary embedding.
-    pub rope: RopeConfig,
+    /// The rotary embedding; none where positions are learned.
+    pub rope: Option<RopeConfig>,
     /// Positions that the model was trained for.
     pub context: usize,
 }
@@ -30,6 +30,8 @@ pub struct Config {
 /// The rotary embedding's hyper-parameters.
 #[derive(Clone, Debug)]
 pub struct RopeConfig {
+    /// How lanes are paired.
+    pub pairing: Pairing,
     /// How many leading lanes of a head are rotated.
     pub dims: usize,
     /// Base of the frequencies: lane pair i turns by `base^(-2i/dims)` radians per position.
@@ -49,7 +51,9 @@ impl Config {
     pub fn read(file: &mut GgufFile) -> Result<Self> {
         let (mut config, path) = (Self::from_metadata(file)?, file.path().to_owned());
         const FACTORS: &str = "rope_freqs.weight";
-        if file.has(FACTORS) {
+        if let Some(rope) = &mut config.rope
+            && file.has(FACTORS)
+        {
             let tensor = file.tensor(FACTORS)?;
             let factors = tensor
                 .dequantize(&tensor.device())
@@ -57,17 +61,17 @@ impl Config {
                 .map_err(|error| {
                     Error::gguf(&path, format_args!("tensor `{FACTORS}`: {}", plain(&error)))
                 })?;
-            if factors.len() != config.rope.dims / 2 {
+            if factors.len() != rope.dims / 2 {
                 return Err(Error::gguf(
                     &path,
                     format_args!(
                         "tensor `{FACTORS}` has {} elements, expected one for each of {} lane pairs",
                         factors.len(),
-                        config.rope.dims / 2,
+                        rope.dims / 2,
                     ),
                 ));
             }
-            config.rope.factors = Some(factors);
+            rope.factors = Some(factors);
         }
         Ok(config)
     }
@@ -105,10 +109,43 @@ impl Config {
             ));
         }
         let head_dim = size("attention.key_length")?.unwrap_or(embedding / heads);
-        let eps_key = key("attention.layer_norm_rms_epsilon");
+        let eps_key = key(match architecture.norm {
+            NormKind::RootMeanSquare => "attention.layer_norm_rms_epsilon",
+            NormKind::Layer => "attention.layer_norm_epsilon",
+        });
         let norm_eps = metadata.require(&eps_key, metadata.float(&eps_key)?)?;
 
-        let dims = size("rope.dimension_count")?.unwrap_or(head_dim);
+        let rope = match architecture.positions {
+            Positions::Rotary(pairing) => Some(RopeConfig::read(file, name, pairing, head_dim)?),
+            Positions::Learned => None,
+        };
+        Ok(Self {
+            architecture,
+            layers,
+            embedding,
+            heads,
+            kv_heads,
+            head_dim,
+            norm_eps,
+            rope,
+            context: size("context_length")?.unwrap_or(usize::MAX),
+        })
+    }
+}
+
+impl RopeConfig {
+    fn read(
+        file: &GgufFile,
+        architecture: &str,
+        pairing: Pairing,
+        head_dim: usize,
+    ) -> Result<Self> {
+        let metadata = file.metadata();
+        let key = |suffix: &str| format!("{architecture}.{suffix}");
+        let wrong = |problem: String| Err(Error::gguf(file.path(), problem));
+        let dims = metadata
+            .unsigned(&key("rope.dimension_count"))?
+            .map_or(head_dim, |n| n as usize);
         if dims == 0 || dims % 2 != 0 || dims > head_dim {
             return wrong(format!(
                 "cannot rotate {dims} lanes of a head of {head_dim}"
@@ -126,20 +163,11 @@ impl Config {
             }
         };
         Ok(Self {
-            architecture,
-            layers,
-            embedding,
-            heads,
-            kv_heads,
-            head_dim,
-            norm_eps,
-            rope: RopeConfig {
-                dims,
-                base,
-                scale,
-                factors: None,
-            },
-            context: size("context_length")?.unwrap_or(usize::MAX),
+            pairing,
+            dims,
+            base,
+            scale,
+            factors: None,
         })
     }
 }

@@ -107,7 +107,7 @@ fn another_architecture() {
     .unwrap();
     fails(
         &["generate", "-m", path(&file), "-p", "x"],
-        &["`mamba` is not supported", "llama, qwen2"],
+        &["`mamba` is not supported", "llama, qwen2, qwen3, gpt2"],
     );
 }
 

@@ -3,7 +3,8 @@
 use candle_core::{Result, Tensor};
 
 use super::{Fault, Needs};
-use crate::ops::{At, Operations};
+use crate::arch::Activation;
+use crate::ops::{At, Operations, activate};
 
 pub(super) const FAULTS: &[Fault] = &[Fault {
     name: "gelu-for-silu",
@@ -20,7 +21,13 @@ pub(super) const FAULTS: &[Fault] = &[Fault {
 struct Gelu;
 
 impl Operations for Gelu {
-    fn activate(&self, _at: At, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-        gate.gelu()? * up
+    fn activate(
+        &self,
+        _at: At,
+        _activation: Activation,
+        gate: &Tensor,
+        up: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        activate(Activation::Gelu, gate, up)
     }
 }

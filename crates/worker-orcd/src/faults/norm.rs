@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::{Fault, Needs, Param};
-use crate::ops::{At, Norm, Operations, Which, rms_norm};
+use crate::ops::{At, Norm, Operations, Which, norm as correct};
 
 pub(super) const FAULTS: &[Fault] = &[Fault {
     name: "rms-eps",
@@ -27,11 +27,11 @@ struct OtherEps(f32);
 
 impl Operations for OtherEps {
     fn norm(&self, _at: At, _which: Which, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-        rms_norm(
+        correct(
             x,
             &Norm {
-                weight: norm.weight.clone(),
                 eps: self.0,
+                ..norm.clone()
             },
         )
     }

@@ -4,13 +4,14 @@ use candle_core::quantized::QTensor;
 use candle_core::{Result, Tensor};
 
 use super::FaultSpec;
+use crate::arch::Activation;
 use crate::config::Config;
 use crate::error::{self, Error};
 use crate::gguf::GgufFile;
 use crate::model::LayerCache;
 use crate::ops::{
-    At, Branch, Correct, Linear, Matrix, Norm, Operations, Projection, QueryOrKey, Rotation, Slot,
-    Which,
+    At, Branch, Correct, Heads, Linear, Matrix, Norm, Operations, Projection, QueryOrKey, Rotation,
+    Slot, Which,
 };
 
 /// The operations of an engine with at most one planted fault.
@@ -121,12 +122,28 @@ impl Operations for Planted {
         self.run(at, 0, |ops| ops.embed(at, table, ids))
     }
 
+    fn embed_positions(&self, at: At, table: &Tensor, x: &Tensor) -> Result<Tensor> {
+        self.run(at, 0, |ops| ops.embed_positions(at, table, x))
+    }
+
     fn norm(&self, at: At, which: Which, x: &Tensor, norm: &Norm) -> Result<Tensor> {
         self.run(at, 0, |ops| ops.norm(at, which, x, norm))
     }
 
     fn project(&self, at: At, which: Projection, x: &Tensor, linear: &Linear) -> Result<Tensor> {
         self.run(at, 0, |ops| ops.project(at, which, x, linear))
+    }
+
+    fn split(&self, at: At, fused: &Tensor, heads: Heads) -> Result<[Tensor; 3]> {
+        let part = |index: usize| {
+            self.run(at, 0, |ops| {
+                let mut parts = ops.split(at, fused, heads)?.into_iter();
+                parts.nth(index).ok_or(candle_core::Error::Msg(
+                    "queries, keys and values are three".to_owned(),
+                ))
+            })
+        };
+        Ok([part(0)?, part(1)?, part(2)?])
     }
 
     fn rope(&self, at: At, which: QueryOrKey, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
@@ -178,8 +195,14 @@ impl Operations for Planted {
         self.run(at, 0, |ops| ops.context(at, probs, values))
     }
 
-    fn activate(&self, at: At, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-        self.run(at, 0, |ops| ops.activate(at, gate, up))
+    fn activate(
+        &self,
+        at: At,
+        activation: Activation,
+        gate: &Tensor,
+        up: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        self.run(at, 0, |ops| ops.activate(at, activation, gate, up))
     }
 
     fn residual(&self, at: At, branch: Branch, stream: &Tensor, added: &Tensor) -> Result<Tensor> {

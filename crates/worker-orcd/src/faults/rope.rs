@@ -32,7 +32,8 @@ pub(super) const FAULTS: &[Fault] = &[
         by_token: true,
         needs: Needs::Nothing,
         build: |params, config| {
-            let usual = if config.rope.base == 10000.0 {
+            let base = config.rope.as_ref().map(|rope| rope.base);
+            let usual = if base == Some(10000.0) {
                 500000.0
             } else {
                 10000.0
@@ -60,14 +61,15 @@ struct OtherPairing;
 
 impl Operations for OtherPairing {
     fn rope(&self, _at: At, _which: QueryOrKey, x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
-        let other = match rotation.pairing {
+        let pairing = match rotation.config.pairing {
             Pairing::Adjacent => Pairing::HalfSplit,
             Pairing::HalfSplit => Pairing::Adjacent,
         };
-        rotate(
-            x,
-            &Rotation::new(other, &rotation.config, &rotation.positions)?,
-        )
+        let config = RopeConfig {
+            pairing,
+            ..rotation.config.clone()
+        };
+        rotate(x, &Rotation::new(&config, &rotation.positions)?)
     }
 }
 
@@ -79,10 +81,7 @@ impl Operations for OtherBase {
             base: self.0,
             ..rotation.config.clone()
         };
-        rotate(
-            x,
-            &Rotation::new(rotation.pairing, &config, &rotation.positions)?,
-        )
+        rotate(x, &Rotation::new(&config, &rotation.positions)?)
     }
 }
 
@@ -95,9 +94,6 @@ impl Operations for PositionOffset {
             .iter()
             .map(|position| position + self.0)
             .collect();
-        rotate(
-            x,
-            &Rotation::new(rotation.pairing, &rotation.config, &shifted)?,
-        )
+        rotate(x, &Rotation::new(&rotation.config, &shifted)?)
     }
 }

@@ -3,52 +3,58 @@
 use candle_core::{Result, Tensor};
 
 use super::cache::LayerCache;
-use super::labels::AttentionLabels;
-use crate::ops::{At, Engine, Linear, Norm, Operations, Projection, QueryOrKey, Rotation, Which};
+use super::labels::{AttentionLabels, Label};
+use crate::ops::{
+    At, Engine, Heads, Linear, Norm, Operations, Projection, QueryOrKey, Rotation, Which,
+};
 use crate::trace::Pass;
 
 pub(super) struct Attention {
-    pub(super) q: Linear,
-    pub(super) k: Linear,
-    pub(super) v: Linear,
+    pub(super) projections: Projections,
     pub(super) out: Linear,
     pub(super) q_norm: Option<Norm>,
     pub(super) k_norm: Option<Norm>,
-    pub(super) heads: usize,
-    pub(super) kv_heads: usize,
-    pub(super) head_dim: usize,
+    pub(super) heads: Heads,
     pub(super) labels: AttentionLabels,
+}
+
+/// The matrices that make queries, keys and values.
+pub(super) enum Projections {
+    Separate { q: Linear, k: Linear, v: Linear },
+    Fused(Linear),
 }
 
 impl Attention {
     /// `x` is the normed stream, `[tokens, embedding]`; so is the result, before the residual is added.
+    ///
+    /// Without a `rotation`, positions are in `x` already.
     pub(super) fn forward(
         &self,
         ops: &Engine,
         at: At,
         x: &Tensor,
-        rotation: &Rotation,
+        rotation: Option<&Rotation>,
         cache: &mut LayerCache,
         pass: &Pass,
     ) -> Result<Tensor> {
         let name = &self.labels;
-        let heads = |x: Tensor, heads| x.reshape((at.rows, heads, self.head_dim));
-
-        let q = heads(ops.project(at, Projection::Query, x, &self.q)?, self.heads)?;
+        let [q, k, v] = self.project(ops, at, x)?;
         pass.log(&name.q, &q);
-        let k = heads(ops.project(at, Projection::Key, x, &self.k)?, self.kv_heads)?;
         pass.log(&name.k, &k);
-        let v = heads(
-            ops.project(at, Projection::Value, x, &self.v)?,
-            self.kv_heads,
-        )?;
         pass.log(&name.v, &v);
 
-        let (q, k) = self.normed(ops, at, q, k, pass)?;
-        let q = ops.rope(at, QueryOrKey::Query, &q, rotation)?;
-        pass.log(&name.q_rope, &q);
-        let k = ops.rope(at, QueryOrKey::Key, &k, rotation)?;
-        pass.log(&name.k_rope, &k);
+        let normed = |which, x, norm: &Option<Norm>, label| match norm {
+            Some(norm) => logged(pass, label, ops.norm(at, which, &x, norm)?),
+            None => Ok(x),
+        };
+        let q = normed(Which::Query, q, &self.q_norm, &name.q_norm)?;
+        let k = normed(Which::Key, k, &self.k_norm, &name.k_norm)?;
+        let rotated = |which, x, label| match rotation {
+            Some(rotation) => logged(pass, label, ops.rope(at, which, &x, rotation)?),
+            None => Ok(x),
+        };
+        let q = rotated(QueryOrKey::Query, q, &name.q_rope)?;
+        let k = rotated(QueryOrKey::Key, k, &name.k_rope)?;
 
         let (keys, values) = ops.remember(at, cache, &k, &v)?;
         let scores = ops.scores(at, &q, &keys)?;
@@ -59,37 +65,34 @@ impl Attention {
         let context = ops.context(at, &probs, &values)?;
         pass.log(&name.context, &context);
 
-        let context = context.reshape((at.rows, self.heads * self.head_dim))?;
+        let context = context.reshape((at.rows, self.heads.query * self.heads.dim))?;
         let out = ops.project(at, Projection::AttentionOut, &context, &self.out)?;
-        pass.log(&name.out, &out);
-        Ok(out)
+        logged(pass, &name.out, out)
     }
 
-    /// The norms of single heads, in the models that have them.
-    fn normed(
-        &self,
-        ops: &Engine,
-        at: At,
-        q: Tensor,
-        k: Tensor,
-        pass: &Pass,
-    ) -> Result<(Tensor, Tensor)> {
-        let q = match &self.q_norm {
-            Some(norm) => {
-                let q = ops.norm(at, Which::Query, &q, norm)?;
-                pass.log(&self.labels.q_norm, &q);
-                q
+    /// Queries, keys and values, each `[tokens, heads, head_dim]`.
+    fn project(&self, ops: &Engine, at: At, x: &Tensor) -> Result<[Tensor; 3]> {
+        let [q, k, v] = match &self.projections {
+            Projections::Separate { q, k, v } => [
+                ops.project(at, Projection::Query, x, q)?,
+                ops.project(at, Projection::Key, x, k)?,
+                ops.project(at, Projection::Value, x, v)?,
+            ],
+            Projections::Fused(linear) => {
+                let fused = ops.project(at, Projection::Fused, x, linear)?;
+                ops.split(at, &fused, self.heads)?
             }
-            None => q,
         };
-        let k = match &self.k_norm {
-            Some(norm) => {
-                let k = ops.norm(at, Which::Key, &k, norm)?;
-                pass.log(&self.labels.k_norm, &k);
-                k
-            }
-            None => k,
-        };
-        Ok((q, k))
+        let heads = |x: Tensor, heads| x.reshape((at.rows, heads, self.heads.dim));
+        Ok([
+            heads(q, self.heads.query)?,
+            heads(k, self.heads.key)?,
+            heads(v, self.heads.key)?,
+        ])
     }
+}
+
+fn logged(pass: &Pass, label: &Label, tensor: Tensor) -> Result<Tensor> {
+    pass.log(label, &tensor);
+    Ok(tensor)
 }

@@ -15,6 +15,8 @@ pub struct Model {
     pub(super) config: Config,
     pub(super) ops: Engine,
     pub(super) embedding: Tensor,
+    /// Learned positions, `[context, embedding]`.
+    pub(super) positions: Option<Tensor>,
     pub(super) blocks: Vec<Block>,
     pub(super) final_norm: Norm,
     pub(super) logits: Linear,
@@ -72,22 +74,24 @@ impl Model {
             step,
         };
         let positions: Vec<usize> = (first..first + tokens.len()).collect();
-        let rotation = Rotation::new(
-            self.config.architecture.pairing,
-            &self.config.rope,
-            &positions,
-        )?;
+        let rope = self.config.rope.as_ref();
+        let rotation = rope
+            .map(|rope| Rotation::new(rope, &positions))
+            .transpose()?;
         pass.log_tokens(tokens);
 
         let ids = Tensor::new(tokens, &Device::Cpu)?;
         let mut x = ops.embed(at, &self.embedding, &ids)?;
+        if let Some(table) = &self.positions {
+            x = ops.embed_positions(at, table, &x)?;
+        }
         pass.log(&self.labels.embedding, &x);
         for (index, (block, cache)) in self.blocks.iter().zip(&mut cache.layers).enumerate() {
             let at = At {
                 layer: Some(index),
                 ..at
             };
-            x = block.forward(ops, at, &x, &rotation, cache, &pass)?;
+            x = block.forward(ops, at, &x, rotation.as_ref(), cache, &pass)?;
         }
         let x = ops.norm(at, Which::Final, &x, &self.final_norm)?;
         pass.log(&self.labels.final_norm, &x);
@@ -103,7 +107,7 @@ impl Block {
         ops: &Engine,
         at: At,
         x: &Tensor,
-        rotation: &Rotation,
+        rotation: Option<&Rotation>,
         cache: &mut LayerCache,
         pass: &Pass,
     ) -> Result<Tensor> {

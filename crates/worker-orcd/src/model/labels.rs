@@ -1,11 +1,14 @@
 //! The checkpoints of the forward pass: names, producing operations and inputs.
 //!
 //! Built once when the model is loaded, so that the forward pass formats no names. The inputs are
-//! checkpoints or weights of the file; together they are the model's dataflow graph. Operations have
-//! ggml's names, so that both engines' traces read alike.
+//! checkpoints of the same pass, as in the reference's traces; together they are the dataflow graph.
+//! Weights are not among them: they are in the model's file and nobody logs them. Operations have ggml's
+//! names, so that both engines' traces read alike.
+
+use crate::arch::{Activation, NormKind};
 
 /// The most inputs that an operation has.
-pub(crate) const MAX_SRC: usize = 3;
+pub(crate) const MAX_SRC: usize = 2;
 
 /// One checkpoint: its name, the operation that makes it, and what goes in.
 pub(crate) struct Label {
@@ -15,16 +18,13 @@ pub(crate) struct Label {
 }
 
 impl Label {
-    /// `src` ends at the first empty name: an optional input that is not there.
-    fn new(name: impl Into<String>, op: &'static str, src: [String; MAX_SRC]) -> Self {
-        let src = src
-            .into_iter()
-            .take_while(|name| !name.is_empty())
-            .collect();
+    /// A checkpoint with at most [`MAX_SRC`] inputs.
+    fn new<const N: usize>(name: impl Into<String>, op: &'static str, src: [String; N]) -> Self {
+        const { assert!(N <= MAX_SRC) };
         Self {
             name: name.into(),
             op,
-            src,
+            src: src.into(),
         }
     }
 
@@ -76,39 +76,38 @@ pub(super) struct FeedForwardLabels {
     pub(super) out: Label,
 }
 
-fn none() -> String {
-    String::new()
+/// ggml's name of a norm.
+fn norm_op(kind: NormKind) -> &'static str {
+    match kind {
+        NormKind::RootMeanSquare => "RMS_NORM",
+        NormKind::Layer => "NORM",
+    }
 }
 
 impl ModelLabels {
-    /// `layers` blocks; `head` is the tensor whose rows the final norm is multiplied with.
-    pub(super) fn new(layers: usize, head: &str) -> Self {
+    /// Of a model of `layers` blocks.
+    pub(super) fn new(layers: usize, norm: NormKind) -> Self {
         let last = match layers.checked_sub(1) {
             Some(last) => format!("layer_{last}_output"),
             None => "embedding".into(),
         };
-        let input = |name: &str| name.to_owned();
         Self {
-            embedding: Label::new(
-                "embedding",
-                "GET_ROWS",
-                [input("token_embd.weight"), input("tokens"), none()],
-            ),
-            final_norm: Label::new(
-                "final_norm",
-                "RMS_NORM",
-                [last, input("output_norm.weight"), none()],
-            ),
-            logits: Label::new(
-                "logits",
-                "MUL_MAT",
-                [input("final_norm"), input(head), none()],
-            ),
+            embedding: Label::new("embedding", "GET_ROWS", []),
+            final_norm: Label::new("final_norm", norm_op(norm), [last]),
+            logits: Label::new("logits", "MUL_MAT", ["final_norm".to_owned()]),
         }
     }
 }
 
-/// Names of one block's checkpoints and weights.
+/// Which of the optional steps between a projection and the scores a model has.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    pub(super) q_norm: bool,
+    pub(super) k_norm: bool,
+    pub(super) rope: bool,
+}
+
+/// Names of one block's checkpoints.
 #[derive(Clone, Copy)]
 pub(super) struct Names {
     layer: usize,
@@ -119,97 +118,66 @@ impl Names {
         Self { layer }
     }
 
-    fn checkpoint(self, name: &str) -> String {
-        format!("layer_{}_{name}", self.layer)
+    fn name(self, point: &str) -> String {
+        format!("layer_{}_{point}", self.layer)
     }
 
-    fn weight(self, name: &str) -> String {
-        format!("blk.{}.{name}", self.layer)
+    fn from<const N: usize>(self, point: &str, op: &'static str, src: [&str; N]) -> Label {
+        Label::new(self.name(point), op, src.map(|input| self.name(input)))
     }
 
-    fn norm(self, name: &str, input: String, weight: &str) -> Label {
-        Label::new(
-            self.checkpoint(name),
-            "RMS_NORM",
-            [input, self.weight(weight), none()],
-        )
-    }
-
-    fn project(self, name: &str, input: &str, weight: &str, bias: bool) -> Label {
-        let bias = if bias {
-            self.weight(&format!("{weight}.bias"))
-        } else {
-            none()
-        };
-        let inputs = [
-            self.checkpoint(input),
-            self.weight(&format!("{weight}.weight")),
-            bias,
-        ];
-        Label::new(self.checkpoint(name), "MUL_MAT", inputs)
-    }
-
-    fn join(self, name: &str, op: &'static str, a: &str, b: &str) -> Label {
-        Label::new(
-            self.checkpoint(name),
-            op,
-            [self.checkpoint(a), self.checkpoint(b), none()],
-        )
-    }
-
-    pub(super) fn block(self) -> BlockLabels {
+    pub(super) fn block(self, norm: NormKind) -> BlockLabels {
         let input = match self.layer.checked_sub(1) {
             Some(previous) => format!("layer_{previous}_output"),
             None => "embedding".into(),
         };
+        let attended = self.name("attn_out");
         BlockLabels {
-            attn_norm: self.norm("attn_norm", input.clone(), "attn_norm.weight"),
-            attn_residual: Label::new(
-                self.checkpoint("attn_residual"),
-                "ADD",
-                [self.checkpoint("attn_out"), input, none()],
-            ),
-            ffn_norm: self.norm(
-                "ffn_norm",
-                self.checkpoint("attn_residual"),
-                "ffn_norm.weight",
-            ),
-            output: self.join("output", "ADD", "ffn_out", "attn_residual"),
+            attn_norm: Label::new(self.name("attn_norm"), norm_op(norm), [input.clone()]),
+            attn_residual: Label::new(self.name("attn_residual"), "ADD", [attended, input]),
+            ffn_norm: self.from("ffn_norm", norm_op(norm), ["attn_residual"]),
+            output: self.from("output", "ADD", ["ffn_out", "attn_residual"]),
         }
     }
 
-    /// `biases` of query, key, value and output projection; `head_norms` of queries and keys.
-    pub(super) fn attention(self, biases: [bool; 4], head_norms: [bool; 2]) -> AttentionLabels {
-        let rope = |name: &str, normed: bool, normed_name: &str, raw: &str| {
-            let input = self.checkpoint(if normed { normed_name } else { raw });
-            Label::new(self.checkpoint(name), "ROPE", [input, none(), none()])
+    pub(super) fn attention(self, steps: Steps) -> AttentionLabels {
+        let normed_q = if steps.q_norm { "q_norm" } else { "q" };
+        let normed_k = if steps.k_norm { "k_norm" } else { "k" };
+        let (query, key) = if steps.rope {
+            ("q_rope", "k_rope")
+        } else {
+            (normed_q, normed_k)
         };
         AttentionLabels {
-            q: self.project("q", "attn_norm", "attn_q", biases[0]),
-            k: self.project("k", "attn_norm", "attn_k", biases[1]),
-            v: self.project("v", "attn_norm", "attn_v", biases[2]),
-            q_norm: self.norm("q_norm", self.checkpoint("q"), "attn_q_norm.weight"),
-            k_norm: self.norm("k_norm", self.checkpoint("k"), "attn_k_norm.weight"),
-            q_rope: rope("q_rope", head_norms[0], "q_norm", "q"),
-            k_rope: rope("k_rope", head_norms[1], "k_norm", "k"),
-            scores: self.join("attn_scores", "MUL_MAT", "k_rope", "q_rope"),
-            probs: Label::new(
-                self.checkpoint("attn_probs"),
-                "SOFT_MAX",
-                [self.checkpoint("attn_scores"), none(), none()],
-            ),
-            context: self.join("attn_context", "MUL_MAT", "v", "attn_probs"),
-            out: self.project("attn_out", "attn_context", "attn_output", biases[3]),
+            q: self.from("q", "MUL_MAT", ["attn_norm"]),
+            k: self.from("k", "MUL_MAT", ["attn_norm"]),
+            v: self.from("v", "MUL_MAT", ["attn_norm"]),
+            q_norm: self.from("q_norm", "RMS_NORM", ["q"]),
+            k_norm: self.from("k_norm", "RMS_NORM", ["k"]),
+            q_rope: self.from("q_rope", "ROPE", [normed_q]),
+            k_rope: self.from("k_rope", "ROPE", [normed_k]),
+            scores: self.from("attn_scores", "MUL_MAT", [key, query]),
+            probs: self.from("attn_probs", "SOFT_MAX", ["attn_scores"]),
+            context: self.from("attn_context", "MUL_MAT", ["v", "attn_probs"]),
+            out: self.from("attn_out", "MUL_MAT", ["attn_context"]),
         }
     }
 
-    /// `biases` of gate, up and down projection.
-    pub(super) fn feed_forward(self, biases: [bool; 3]) -> FeedForwardLabels {
+    pub(super) fn feed_forward(self, activation: Activation, gated: bool) -> FeedForwardLabels {
+        let act = if gated {
+            self.from("ffn_act", "GLU", ["ffn_gate", "ffn_up"])
+        } else {
+            let op = match activation {
+                Activation::Silu => "SILU",
+                Activation::Gelu => "GELU",
+            };
+            self.from("ffn_act", op, ["ffn_up"])
+        };
         FeedForwardLabels {
-            gate: self.project("ffn_gate", "ffn_norm", "ffn_gate", biases[0]),
-            up: self.project("ffn_up", "ffn_norm", "ffn_up", biases[1]),
-            act: self.join("ffn_act", "GLU", "ffn_gate", "ffn_up"),
-            out: self.project("ffn_out", "ffn_act", "ffn_down", biases[2]),
+            gate: self.from("ffn_gate", "MUL_MAT", ["ffn_norm"]),
+            up: self.from("ffn_up", "MUL_MAT", ["ffn_norm"]),
+            act,
+            out: self.from("ffn_out", "MUL_MAT", ["ffn_act"]),
         }
     }
 }

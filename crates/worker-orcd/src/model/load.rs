@@ -2,14 +2,15 @@
 
 use candle_core::{Device, Tensor};
 
-use super::attention::Attention;
+use super::attention::{Attention, Projections};
 use super::feed_forward::FeedForward;
 use super::forward::{Block, Model};
-use super::labels::{ModelLabels, Names};
+use super::labels::{ModelLabels, Names, Steps};
+use crate::arch::{NormKind, Positions};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gguf::GgufFile;
-use crate::ops::{Engine, Linear, Norm, Operations, Slot};
+use crate::ops::{Engine, Heads, Linear, Norm, Operations, Slot};
 
 /// How a model is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,33 +52,32 @@ impl Model {
             matmul,
         };
         let embedding = loader.dense("token_embd.weight")?;
-        // Models that save the output matrix multiply with the embedding table instead.
-        let (head, logits) = if loader.file.has("output.weight") {
-            (
-                "output.weight",
-                loader.linear(None, "output", embedding.dims()[0], config.embedding)?,
-            )
-        } else if matmul == MatMul::Quantized {
-            let name = "token_embd";
-            (
-                "token_embd.weight",
-                loader.linear(None, name, embedding.dims()[0], config.embedding)?,
-            )
-        } else {
-            ("token_embd.weight", Linear::shared(embedding.clone()))
+        let positions = match config.architecture.positions {
+            Positions::Learned => Some(loader.dense("position_embd.weight")?),
+            Positions::Rotary(_) => None,
         };
-        let final_norm = loader.norm(None, "output_norm.weight", config.embedding)?;
+        // Models that save the output matrix multiply with the embedding table instead.
+        let vocabulary = embedding.dims()[0];
+        let logits = if loader.file.has("output.weight") {
+            loader.linear(None, "output", vocabulary, config.embedding)?
+        } else if matmul == MatMul::Quantized {
+            loader.linear(None, "token_embd", vocabulary, config.embedding)?
+        } else {
+            Linear::shared(embedding.clone())
+        };
+        let final_norm = loader.norm(None, "output_norm", config.embedding)?;
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             progress(layer, config.layers);
             blocks.push(loader.block(layer)?);
         }
         progress(config.layers, config.layers);
-        let labels = ModelLabels::new(config.layers, head);
+        let labels = ModelLabels::new(config.layers, config.architecture.norm);
         Ok(Self {
             config,
             ops,
             embedding,
+            positions,
             blocks,
             final_norm,
             logits,
@@ -100,11 +100,11 @@ impl Loader<'_> {
         let attention = self.attention(layer)?;
         let feed_forward = self.feed_forward(layer)?;
         Ok(Block {
-            attn_norm: self.norm(Some(layer), "attn_norm.weight", config.embedding)?,
+            attn_norm: self.norm(Some(layer), "attn_norm", config.embedding)?,
             attention,
-            ffn_norm: self.norm(Some(layer), "ffn_norm.weight", config.embedding)?,
+            ffn_norm: self.norm(Some(layer), "ffn_norm", config.embedding)?,
             feed_forward,
-            labels: Names::new(layer).block(),
+            labels: Names::new(layer).block(config.architecture.norm),
         })
     }
 
@@ -117,45 +117,60 @@ impl Loader<'_> {
             ..
         } = *self.config;
         let at = Some(layer);
-        let q = self.linear(at, "attn_q", heads * head_dim, embedding)?;
-        let k = self.linear(at, "attn_k", kv_heads * head_dim, embedding)?;
-        let v = self.linear(at, "attn_v", kv_heads * head_dim, embedding)?;
-        let out = self.linear(at, "attn_output", embedding, heads * head_dim)?;
-        let q_norm = self.optional_norm(layer, "attn_q_norm.weight", head_dim)?;
-        let k_norm = self.optional_norm(layer, "attn_k_norm.weight", head_dim)?;
-        let labels = Names::new(layer).attention(
-            [q.has_bias(), k.has_bias(), v.has_bias(), out.has_bias()],
-            [q_norm.is_some(), k_norm.is_some()],
-        );
+        let (query, key) = (heads * head_dim, kv_heads * head_dim);
+        let fused = Slot {
+            layer: at,
+            name: "attn_qkv.weight",
+        };
+        let projections = if self.file.has(&fused.full_name()) {
+            Projections::Fused(self.linear(at, "attn_qkv", query + 2 * key, embedding)?)
+        } else {
+            Projections::Separate {
+                q: self.linear(at, "attn_q", query, embedding)?,
+                k: self.linear(at, "attn_k", key, embedding)?,
+                v: self.linear(at, "attn_v", key, embedding)?,
+            }
+        };
+        let out = self.linear(at, "attn_output", embedding, query)?;
+        let q_norm = self.optional_norm(at, "attn_q_norm", head_dim)?;
+        let k_norm = self.optional_norm(at, "attn_k_norm", head_dim)?;
+        let labels = Names::new(layer).attention(Steps {
+            q_norm: q_norm.is_some(),
+            k_norm: k_norm.is_some(),
+            rope: self.config.rope.is_some(),
+        });
         Ok(Attention {
-            q,
-            k,
-            v,
+            projections,
             out,
             q_norm,
             k_norm,
-            heads,
-            kv_heads,
-            head_dim,
+            heads: Heads {
+                query: heads,
+                key: kv_heads,
+                dim: head_dim,
+            },
             labels,
         })
     }
 
     fn feed_forward(&mut self, layer: usize) -> Result<FeedForward> {
         let (at, embedding) = (Some(layer), self.config.embedding);
-        let width = self.rows(Slot {
-            layer: at,
-            name: "ffn_up.weight",
-        })?;
-        let gate = self.linear(at, "ffn_gate", width, embedding)?;
+        let slot = |name| Slot { layer: at, name };
+        let width = self.rows(slot("ffn_up.weight"))?;
+        let gate = if self.file.has(&slot("ffn_gate.weight").full_name()) {
+            Some(self.linear(at, "ffn_gate", width, embedding)?)
+        } else {
+            None
+        };
         let up = self.linear(at, "ffn_up", width, embedding)?;
         let down = self.linear(at, "ffn_down", embedding, width)?;
-        let labels =
-            Names::new(layer).feed_forward([gate.has_bias(), up.has_bias(), down.has_bias()]);
+        let activation = self.config.architecture.activation;
+        let labels = Names::new(layer).feed_forward(activation, gate.is_some());
         Ok(FeedForward {
             gate,
             up,
             down,
+            activation,
             labels,
         })
     }
@@ -187,26 +202,36 @@ impl Loader<'_> {
     }
 
     fn norm(&mut self, layer: Option<usize>, name: &str, width: usize) -> Result<Norm> {
-        let slot = Slot { layer, name };
-        match self.vector(slot, width)? {
-            Some(weight) => Ok(Norm {
-                weight,
-                eps: self.config.norm_eps,
-            }),
-            None => Err(self.missing(slot)),
-        }
+        let weight = format!("{name}.weight");
+        let norm = self.optional_norm(layer, name, width)?;
+        norm.ok_or_else(|| {
+            self.missing(Slot {
+                layer,
+                name: &weight,
+            })
+        })
     }
 
-    fn optional_norm(&mut self, layer: usize, name: &str, width: usize) -> Result<Option<Norm>> {
-        let weight = self.vector(
-            Slot {
-                layer: Some(layer),
-                name,
-            },
-            width,
-        )?;
-        Ok(weight.map(|weight| Norm {
+    fn optional_norm(
+        &mut self,
+        layer: Option<usize>,
+        name: &str,
+        width: usize,
+    ) -> Result<Option<Norm>> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let slot = |name| Slot { layer, name };
+        let Some(weight) = self.vector(slot(&weight), width)? else {
+            return Ok(None);
+        };
+        let kind = self.config.architecture.norm;
+        let bias = match kind {
+            NormKind::Layer => self.vector(slot(&bias), width)?,
+            NormKind::RootMeanSquare => None,
+        };
+        Ok(Some(Norm {
+            kind,
             weight,
+            bias,
             eps: self.config.norm_eps,
         }))
     }
@@ -225,7 +250,7 @@ impl Loader<'_> {
             .map_err(Error::compute(format_args!("loading `{name}`")))
     }
 
-    /// A matrix in f32 whatever the mode: the embedding table, of which single rows are read.
+    /// A matrix in f32 whatever the mode: a table of which single rows are read.
     fn dense(&mut self, name: &str) -> Result<Tensor> {
         let slot = Slot { layer: None, name };
         let stored = self.file.tensor(&self.ops.source(slot))?;

@@ -2,6 +2,26 @@
 
 use candle_core::{Device, Result, Tensor};
 
+use super::Heads;
+
+/// Queries, keys and values out of rows that hold them one after the other.
+///
+/// # Shape
+///
+/// `[tokens, (heads + 2 kv_heads) head_dim]` to `[tokens, heads head_dim]` and twice `[tokens, kv_heads head_dim]`.
+///
+/// # Errors
+///
+/// When the rows have another width.
+pub fn split(fused: &Tensor, heads: Heads) -> Result<[Tensor; 3]> {
+    let (query, key) = (heads.query * heads.dim, heads.key * heads.dim);
+    Ok([
+        fused.narrow(1, 0, query)?,
+        fused.narrow(1, query, key)?,
+        fused.narrow(1, query + key, key)?,
+    ])
+}
+
 /// Scaled scores of each query against each cached key, not yet masked.
 ///
 /// # Shape

@@ -13,13 +13,13 @@ mod operations;
 mod rope;
 mod site;
 
-pub use activation::silu_gate;
-pub use attention::{causal_mask, context, scores, softmax};
+pub use activation::{activate, gelu};
+pub use attention::{causal_mask, context, scores, softmax, split};
 pub use linear::{Linear, Matrix};
-pub use norm::{Norm, rms_norm};
+pub use norm::{Norm, layer_norm, norm, rms_norm};
 pub use operations::{Correct, Operations};
 pub use rope::{Rotation, rotate};
-pub use site::{At, Branch, Projection, QueryOrKey, Slot, Which};
+pub use site::{At, Branch, Heads, Projection, QueryOrKey, Slot, Which};
 
 /// What the model computes with.
 #[cfg(not(feature = "faults"))]

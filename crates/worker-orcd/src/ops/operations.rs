@@ -4,9 +4,10 @@ use candle_core::quantized::QTensor;
 use candle_core::{Result, Tensor};
 
 use super::{
-    At, Branch, Linear, Matrix, Norm, Projection, QueryOrKey, Rotation, Slot, Which, activation,
-    attention, norm, rope,
+    At, Branch, Heads, Linear, Matrix, Norm, Projection, QueryOrKey, Rotation, Slot, Which,
+    activation, attention, norm, rope,
 };
+use crate::arch::Activation;
 use crate::model::LayerCache;
 
 /// What the model computes with; the provided methods are the correct operations.
@@ -39,14 +40,24 @@ pub trait Operations: Send + Sync {
         table.index_select(ids, 0)
     }
 
+    /// Adds the rows of the table of learned positions: `[tokens, embedding]` to the same.
+    fn embed_positions(&self, at: At, table: &Tensor, x: &Tensor) -> Result<Tensor> {
+        x + table.narrow(0, at.first, at.rows)?
+    }
+
     /// A norm over the last axis.
     fn norm(&self, _at: At, _which: Which, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-        norm::rms_norm(x, norm)
+        norm::norm(x, norm)
     }
 
     /// A matrix product with bias.
     fn project(&self, _at: At, _which: Projection, x: &Tensor, linear: &Linear) -> Result<Tensor> {
         linear.forward(x)
+    }
+
+    /// Cuts `[tokens, (heads + 2 kv_heads) head_dim]` into queries, keys and values.
+    fn split(&self, _at: At, fused: &Tensor, heads: Heads) -> Result<[Tensor; 3]> {
+        attention::split(fused, heads)
     }
 
     /// The rotary embedding.
@@ -91,9 +102,15 @@ pub trait Operations: Send + Sync {
         attention::context(probs, values)
     }
 
-    /// The gated non-linearity.
-    fn activate(&self, _at: At, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-        activation::silu_gate(gate, up)
+    /// The non-linearity; without `up`, `gate` is all there is.
+    fn activate(
+        &self,
+        _at: At,
+        activation: Activation,
+        gate: &Tensor,
+        up: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        activation::activate(activation, gate, up)
     }
 
     /// Adds a branch to the residual stream.

@@ -8,8 +8,6 @@ use crate::config::RopeConfig;
 
 /// The rotation of each token of one forward pass, shared by all layers.
 pub struct Rotation {
-    /// How lanes are paired.
-    pub pairing: Pairing,
     /// What the angles were computed from.
     pub config: RopeConfig,
     /// Absolute positions, one a row.
@@ -26,14 +24,13 @@ impl Rotation {
     /// # Errors
     ///
     /// When a tensor cannot be made.
-    pub fn new(pairing: Pairing, config: &RopeConfig, positions: &[usize]) -> Result<Self> {
+    pub fn new(config: &RopeConfig, positions: &[usize]) -> Result<Self> {
         let angles: Vec<f32> = positions
             .iter()
             .flat_map(|&position| angles(config, position))
             .collect();
         let angles = Tensor::from_vec(angles, (positions.len(), 1, config.dims / 2), &Device::Cpu)?;
         Ok(Self {
-            pairing,
             config: config.clone(),
             positions: positions.to_vec(),
             cos: angles.cos()?,
@@ -84,7 +81,7 @@ fn rotate_all(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
     // stays token-major, and neither side needs a transposition.
     let (tokens, heads, lanes) = x.dims3()?;
     let batched = x.reshape((tokens, heads, 1, lanes))?.contiguous()?;
-    let turned = match rotation.pairing {
+    let turned = match rotation.config.pairing {
         Pairing::Adjacent => rotary_emb::rope_i(&batched, &rotation.cos, &rotation.sin)?,
         Pairing::HalfSplit => rotary_emb::rope(&batched, &rotation.cos, &rotation.sin)?,
     };
@@ -95,8 +92,9 @@ fn rotate_all(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
 mod tests {
     use super::*;
 
-    fn config(dims: usize) -> RopeConfig {
+    fn config(pairing: Pairing, dims: usize) -> RopeConfig {
         RopeConfig {
+            pairing,
             dims,
             base: 10000.0,
             scale: 1.0,
@@ -132,7 +130,7 @@ mod tests {
             (Pairing::Adjacent, 4),
             (Pairing::HalfSplit, 6),
         ] {
-            let rotation = Rotation::new(pairing, &config(dims), &[5, 6]).unwrap();
+            let rotation = Rotation::new(&config(pairing, dims), &[5, 6]).unwrap();
             let turned = rotate(&tensor, &rotation)
                 .unwrap()
                 .to_vec3::<f32>()
@@ -162,7 +160,7 @@ mod tests {
         let scaled = RopeConfig {
             scale: 0.25,
             factors: Some(vec![1.0, 8.0]),
-            ..config(4)
+            ..config(Pairing::Adjacent, 4)
         };
         let found: Vec<f32> = angles(&scaled, 100).collect();
         // 100 / 4 and 100 · 10000^(-1/2) / 8 / 4.

@@ -32,6 +32,17 @@ impl Slot<'_> {
     }
 }
 
+/// The shape of a model's attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub query: usize,
+    /// Key and value heads.
+    pub key: usize,
+    /// Width of a head.
+    pub dim: usize,
+}
+
 /// A matrix product of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Projection {
@@ -41,6 +52,8 @@ pub enum Projection {
     Key,
     /// Hidden state to values.
     Value,
+    /// Hidden state to queries, keys and values in one product.
+    Fused,
     /// Attention context to the residual stream.
     AttentionOut,
     /// Hidden state to the gate of the feed-forward network.

@@ -1,0 +1,152 @@
+//! Generates a haiku about a word that is chosen while the test runs, with llama.cpp and with the worker:
+//! both continue the same prompt on the same F32 weights, and their tokens must be equal one for one.
+//!
+//! No answer is stored anywhere. The word comes from the system's randomness, so that a text recorded
+//! earlier, by whichever engine, would be about another one; and what is compared are the ids that the
+//! model picked, not whether the text reads well.
+//!
+//! `REQUIRE_REAL_LLAMA=1` makes a missing model a failure instead of a skip.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test tells by panicking and printing"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::{Reference, smollm2_as};
+use ggml_capture::models::Weights;
+use worker_orcd::describe::{Description, describe};
+use worker_orcd::generate::{Script, generate};
+use worker_orcd::gguf::GgufFile;
+use worker_orcd::model::{KvType, MatMul, Model};
+use worker_orcd::ops::Engine;
+use worker_orcd::tokenizer::Tokenizer;
+
+/// Things that a haiku can be about.
+const NOUNS: [&str; 16] = [
+    "lantern", "glacier", "violin", "compass", "orchard", "teapot", "falcon", "harbour", "meadow",
+    "copper", "thunder", "willow", "pebble", "sparrow", "tunnel", "marble",
+];
+
+/// A noun and a number, 16 000 of them.
+fn chosen_now() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    // The keys of a `RandomState` come from the operating system's source of randomness.
+    let random = RandomState::new().hash_one(now.as_nanos());
+    let noun = NOUNS[(random % NOUNS.len() as u64) as usize];
+    format!("{noun} {}", random / NOUNS.len() as u64 % 1000)
+}
+
+/// The prompt as a chat, in SmolLM2's form of it.
+fn prompt(word: &str) -> String {
+    format!(
+        "<|im_start|>user\nWrite a haiku about GPU computing that contains the word \"{word}\"<|im_end|>\n\
+         <|im_start|>assistant\n"
+    )
+}
+
+/// What an engine made of a prompt.
+struct Haiku {
+    prompt: Vec<u32>,
+    picks: Vec<u32>,
+    text: String,
+}
+
+/// The worker's haiku, with nothing of the reference given to it.
+///
+/// In this process, so that with `ORCH_LOG_FILE` set the engine logs its run as any other engine would.
+fn worker(model: &Path, prompt: &str, picks: usize) -> Haiku {
+    let mut file = GgufFile::open(model).unwrap();
+    let tokenizer = Tokenizer::from_metadata(file.metadata()).unwrap();
+    let ids = tokenizer.encode(prompt).unwrap();
+    let script = Script::new(Some(ids.clone()), None, Some(picks), picks).unwrap();
+    let (matmul, kv_type) = (MatMul::Dequantized, KvType::F32);
+    let model = Model::load(&mut file, matmul, Engine::default(), &mut |_, _| ()).unwrap();
+    let continuation = generate(&model, &script, kv_type, &mut |_| ()).unwrap();
+    let description = Description {
+        file: &file,
+        sha256: None,
+        model: &model,
+        prompt: Some(prompt),
+        matmul,
+        kv_type,
+        forced: false,
+        fault: None,
+    };
+    let all: Vec<u32> = ids.iter().chain(&continuation.own).copied().collect();
+    describe(&description, &all).unwrap();
+    Haiku {
+        text: tokenizer.decode(&continuation.own),
+        prompt: ids,
+        picks: continuation.own,
+    }
+}
+
+/// llama.cpp's haiku.
+fn llama(model: &Path, prompt: &str, picks: usize) -> Haiku {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = Reference {
+        model,
+        prompt,
+        picks,
+    }
+    .run(&folder.path().join("llama.jsonl"));
+    let ids = |ids: &[i32]| ids.iter().map(|id| u32::try_from(*id).unwrap()).collect();
+    Haiku {
+        prompt: ids(&summary.prompt_tokens),
+        picks: ids(&summary.continuation),
+        text: summary.text,
+    }
+}
+
+fn both_engines_write_the_same_haiku(picks: usize) {
+    let Some(model) = smollm2_as("F32", Weights::F32) else {
+        return;
+    };
+    let word = chosen_now();
+    let prompt = prompt(&word);
+    println!("word:      {word}");
+    // The worker goes first: it cannot have seen what llama.cpp is going to write.
+    let own = worker(&model, &prompt, picks);
+    println!("worker:    {:?}", own.text);
+    let expected = llama(&model, &prompt, picks);
+    println!("llama.cpp: {:?}", expected.text);
+
+    assert_eq!(own.prompt, expected.prompt, "tokens of the prompt");
+    assert_eq!(expected.picks.len(), picks);
+    assert_eq!(
+        own.picks, expected.picks,
+        "picks of the haiku on {word:?}: {:?} instead of {:?}",
+        own.text, expected.text
+    );
+    // A model that repeats one token would make equality easy.
+    let distinct: BTreeSet<_> = own.picks.iter().collect();
+    assert!(
+        distinct.len() > picks / 4,
+        "{} different tokens among {picks}: no text",
+        distinct.len()
+    );
+    println!(
+        "{picks} picks are equal, {} of them different",
+        distinct.len()
+    );
+}
+
+#[test]
+fn a_haiku_of_twelve_tokens() {
+    both_engines_write_the_same_haiku(12);
+}
+
+#[test]
+#[ignore = "long: 64 tokens from both engines; the quick start's command runs it"]
+fn a_whole_haiku() {
+    both_engines_write_the_same_haiku(64);
+}
