@@ -7,8 +7,8 @@ use ggml_callback::{Node, heads, is_token_lookup};
 use orch_log::format::ModelInfo;
 
 use crate::asked::asked;
+use crate::describe;
 use crate::guarded::guarded;
-use crate::maps;
 use crate::node::{Ggml, Tensor};
 use crate::scheduler::Scheduler;
 use crate::status::{Kind, tell};
@@ -105,29 +105,28 @@ unsafe fn prepare(scheduler: &Scheduler, graph: *mut c_void) -> Option<Running> 
         .clone()
         .find(|node| node.is_computed() && is_token_lookup(node))?
         .src(0)?;
-    let trace = trace_of(&table)?;
+    let trace = trace_of(&table, || describe::model(&table, tensors.clone()))?;
     let heads = heads(tensors);
     lock(&trace.trace).begin_pass(heads);
     Some(Running { ggml, trace })
 }
 
 /// The trace of the model with this embedding table: one of it that no pass is under way in, or a new one.
-fn trace_of(table: &Tensor<'_>) -> Option<Arc<Shared>> {
+fn trace_of(table: &Tensor<'_>, model: impl Fn() -> ModelInfo) -> Option<Arc<Shared>> {
     let asked = asked()?;
     let mut traces = lock(&TRACES);
     for shared in traces.iter().filter(|shared| shared.model == table.id()) {
         let mut busy = lock(&shared.busy);
         if !*busy {
             *busy = true;
+            let mut trace = lock(&shared.trace);
+            if !trace.model_is_known() {
+                trace.set_model(model());
+            }
             return Some(Arc::clone(shared));
         }
     }
-    let model = ModelInfo {
-        path: maps::file_at(table.data())
-            .map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
-        ..ModelInfo::default()
-    };
-    match Trace::begin(asked, model) {
+    match Trace::begin(asked, model()) {
         Ok(trace) => {
             let shared = Arc::new(Shared {
                 model: table.id(),
@@ -208,8 +207,7 @@ pub(crate) fn finish() {
         };
         for shared in traces.iter() {
             if let Ok(trace) = shared.trace.try_lock() {
-                trace.describe();
-                trace.tell_losses();
+                trace.finish();
             }
         }
     });

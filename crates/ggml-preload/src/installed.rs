@@ -277,8 +277,7 @@ pub(crate) fn finish() {
             if let Ok(state) = capture.state.try_lock()
                 && let Some(trace) = &state.trace
             {
-                trace.describe();
-                trace.tell_losses();
+                trace.finish();
             }
         }
     });

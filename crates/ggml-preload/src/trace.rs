@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use ggml_callback::{Heads, Inputs, Node, Pass, Rows, Session, SessionOptions, places};
 use orch_log::Recorder;
-use orch_log::format::{ModelInfo, Run};
+use orch_log::format::ModelInfo;
 
 use crate::asked::Asked;
+use crate::describe;
 use crate::files::{self, Begun};
 use crate::sequences::Sequences;
 use crate::status::{Kind, tell};
@@ -42,6 +43,8 @@ pub(crate) struct Trace {
     /// The node that was asked about last, if its numbers are wanted.
     wanted: Option<usize>,
     model: ModelInfo,
+    /// False after a new run began: another model may have come to the place of the first.
+    model_is_known: bool,
 }
 
 impl Trace {
@@ -73,7 +76,19 @@ impl Trace {
             told_outputs: false,
             wanted: None,
             model,
+            model_is_known: true,
         })
+    }
+
+    /// Whether [`set_model`](Self::set_model) has something to say.
+    pub(crate) fn model_is_known(&self) -> bool {
+        self.model_is_known
+    }
+
+    /// Which model the run is of.
+    pub(crate) fn set_model(&mut self, model: ModelInfo) {
+        self.model = model;
+        self.model_is_known = true;
     }
 
     /// A pass begins. `heads` is the shape of its attention.
@@ -181,7 +196,8 @@ impl Trace {
     }
 
     fn next_run(&mut self) {
-        self.describe();
+        self.finish();
+        self.model_is_known = false;
         match files::begin(self.asked) {
             Ok(Begun { recorder, is_new }) => {
                 tell(Kind::Trace, recorder.path());
@@ -219,77 +235,24 @@ impl Trace {
         }
     }
 
-    /// Writes what is known of the run, and tells what was not captured.
+    /// Writes what is known of the run.
     pub(crate) fn describe(&self) {
-        let tally = self.session.tally();
-        let mut settings = vec![("capture".to_owned(), "preload".to_owned())];
-        if let Some(kind) = &self.inputs.cache_type {
-            settings.push(("kv_type".to_owned(), kind.clone()));
-        }
-        let fused = !tally.hidden_by_fusion.is_empty();
-        settings.push((
-            "flash_attn".to_owned(),
-            if fused { "on" } else { "off" }.to_owned(),
-        ));
-        for (name, hidden) in [
-            ("hidden_by_fusion", &tally.hidden_by_fusion),
-            ("unplaced", &tally.unplaced),
-        ] {
-            if !hidden.is_empty() {
-                let names: Vec<&str> = hidden.iter().map(String::as_str).collect();
-                settings.push((name.to_owned(), names.join(",")));
-            }
-        }
-        let run = Run {
-            model: Some(self.model.clone()),
-            tokens: self.current.tokens.clone(),
-            settings,
-            ..Run::default()
-        };
+        let cache_type = self.inputs.cache_type.as_ref();
+        let run = describe::run(
+            &self.model,
+            &self.current.tokens,
+            cache_type,
+            self.session.tally(),
+        );
         // Without it only later checks are weaker.
         let _ = self.recorder.describe_run(&run);
     }
 
-    /// Tells what was seen and could not be captured.
-    pub(crate) fn tell_losses(&self) {
-        let tally = self.session.tally();
-        let status = self.recorder.status();
-        if !status.is_complete() {
-            let reason = status
-                .first_error
-                .map_or_else(String::new, |error| format!(" ({error})"));
-            tell(
-                Kind::Problem,
-                format!(
-                    "{} records and {} payloads were lost{reason}",
-                    status.dropped, status.payloads_dropped
-                ),
-            );
-        }
-        if !tally.misfits.is_empty() {
-            let names: Vec<&str> = tally.misfits.iter().take(3).map(String::as_str).collect();
-            tell(
-                Kind::Problem,
-                format!(
-                    "{} nodes have a form that is not known, such as {}",
-                    tally.misfits.len(),
-                    names.join(", ")
-                ),
-            );
-        }
-        if !tally.hidden_by_fusion.is_empty() {
-            tell(
-                Kind::Problem,
-                "flash attention is on, so scores and probabilities exist nowhere; llama.cpp's tools turn it off \
-                 with `-fa off`",
-            );
-        }
-        if !tally.unplaced.is_empty() {
-            tell(
-                Kind::Problem,
-                "the KV cache holds several sequences, so the columns of scores and probabilities are no positions; \
-                 they were left out",
-            );
+    /// Ends a run: writes what is known of it, and tells what was seen and is not in the trace.
+    pub(crate) fn finish(&self) {
+        self.describe();
+        for loss in describe::losses(self.session.tally(), &self.recorder.status()) {
+            tell(Kind::Problem, loss);
         }
     }
 }
