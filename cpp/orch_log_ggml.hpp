@@ -49,6 +49,7 @@ struct GgmlEngine {
     const char* (*type_name)(ggml_type);
     std::size_t (*nbytes)(const ggml_tensor*);
     void (*tensor_get)(const ggml_tensor*, void*, std::size_t, std::size_t);
+    bool (*buffer_is_host)(ggml_backend_buffer_t);
     std::size_t flags, src, view_src, data;
     std::int32_t n_head, n_head_kv, key_length, value_length, n_layer;
     const char* architecture;
@@ -96,6 +97,7 @@ inline void capture_llama(const llama_model* model, llama_context_params& params
     engine.type_name = ggml_type_name;
     engine.nbytes = ggml_nbytes;
     engine.tensor_get = ggml_backend_tensor_get;
+    engine.buffer_is_host = ggml_backend_buffer_is_host;
     engine.flags = offsetof(ggml_tensor, flags);
     engine.src = offsetof(ggml_tensor, src);
     engine.view_src = offsetof(ggml_tensor, view_src);

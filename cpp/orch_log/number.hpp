@@ -2,10 +2,7 @@
 #ifndef ORCH_LOG_NUMBER_HPP
 #define ORCH_LOG_NUMBER_HPP
 
-#include <charconv>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "decimal.hpp"
@@ -92,28 +89,44 @@ inline char* put_f32(char* out, float number) noexcept {
 
 // ---- f64 ------------------------------------------------------------------------------------
 
-#if defined(__SIZEOF_INT128__)
-__extension__ typedef unsigned __int128 U128;
+struct Product {
+    std::uint64_t high;
+    std::uint64_t low;
+};
 
-inline std::uint64_t multiply_to_odd_128(const Power& power, std::uint64_t factor) noexcept {
-    const U128 low = static_cast<U128>(power.low) * factor;
-    const U128 high = static_cast<U128>(power.high) * factor + static_cast<std::uint64_t>(low >> 64);
-    return static_cast<std::uint64_t>(high >> 64) | (static_cast<std::uint64_t>(high) > 1);
+/// All 128 bits of a product.
+inline Product multiply_64(std::uint64_t a, std::uint64_t b) noexcept {
+#if defined(__SIZEOF_INT128__)
+    __extension__ typedef unsigned __int128 U128;
+    const U128 product = static_cast<U128>(a) * b;
+    return {static_cast<std::uint64_t>(product >> 64), static_cast<std::uint64_t>(product)};
+#else
+    const std::uint64_t mask = 0xffffffffu;
+    const std::uint64_t low = (a & mask) * (b & mask);
+    const std::uint64_t middle = (a >> 32) * (b & mask) + (low >> 32);
+    const std::uint64_t other = (a & mask) * (b >> 32) + (middle & mask);
+    return {(a >> 32) * (b >> 32) + (middle >> 32) + (other >> 32), (other << 32) | (low & mask)};
+#endif
 }
 
-/// As `put_positive_f32`, with the parameters of binary64. Null for numbers outside the table of powers.
+inline std::uint64_t multiply_to_odd_128(const Power& power, std::uint64_t factor) noexcept {
+    const Product below = multiply_64(power.low, factor);
+    const Product above = multiply_64(power.high, factor);
+    const std::uint64_t middle = above.low + below.high;
+    return (above.high + (middle < below.high)) | (middle > 1);
+}
+
+/// As `put_positive_f32`, with the parameters of binary64.
 inline char* put_positive_f64(char* out, std::uint64_t bits) noexcept {
     const std::uint64_t biased = bits >> 52;
     const std::uint64_t fraction = bits & 0xfffffffffffffu;
-    if (biased == 0) return nullptr;
-    const std::uint64_t significand = fraction | 0x10000000000000u;
-    const int exponent = static_cast<int>(biased) - 1075;
+    const std::uint64_t significand = biased == 0 ? fraction : fraction | 0x10000000000000u;
+    const int exponent = biased == 0 ? -1074 : static_cast<int>(biased) - 1075;
     if (exponent <= 0 && exponent > -53 && (significand & ((std::uint64_t{1} << -exponent) - 1)) == 0) {
         return put_decimal(out, significand >> -exponent, 0);  // a whole number below 2^53
     }
-    const bool irregular = fraction == 0;
+    const bool irregular = fraction == 0 && biased > 1;
     const int k = (exponent * 1262611 - (irregular ? 524031 : 0)) >> 22;
-    if (-k < least_power || -k > greatest_power) return nullptr;
     const int shift = exponent + ((-k * 1741647) >> 19) + 1;
     const Power power = power_of_ten_128(-k);
     const std::uint64_t odd = significand & 1;
@@ -122,30 +135,6 @@ inline char* put_positive_f64(char* out, std::uint64_t bits) noexcept {
     const std::uint64_t above = multiply_to_odd_128(power, (4 * significand + 2) << shift) - odd;
     return put_shortest(out, below, value, above, k);
 }
-#else
-inline char* put_positive_f64(char*, std::uint64_t) noexcept { return nullptr; }
-#endif
-
-/// `digits[.digits]e±dd` as the C and C++ libraries write it, taken apart and laid out by
-/// `put_decimal`. Whatever the locale's decimal point is, it is no digit and is passed over.
-inline char* put_scientific(char* out, const char* text, const char* end) noexcept {
-    std::uint64_t digits = 0;
-    int after_point = -1;
-    for (; text < end && *text != 'e'; ++text) {
-        if (*text >= '0' && *text <= '9') {
-            digits = digits * 10 + static_cast<std::uint64_t>(*text - '0');
-            ++after_point;
-        }
-    }
-    int exponent = 0;
-    bool negative = false;
-    for (++text; text < end; ++text) {
-        if (*text == '-') negative = true;
-        if (*text >= '0' && *text <= '9') exponent = exponent * 10 + (*text - '0');
-    }
-    return put_decimal(out, digits, (negative ? -exponent : exponent) - after_point);
-}
-
 inline char* put_f64(char* out, double number) noexcept {
     std::uint64_t bits;
     std::memcpy(&bits, &number, sizeof bits);
@@ -155,22 +144,7 @@ inline char* put_f64(char* out, double number) noexcept {
     *out = '-';
     out += negative;
     if (bits == 0) return put_literal(out, "0.0");
-    if (char* end = put_positive_f64(out, bits)) return end;
-    std::memcpy(&number, &bits, sizeof bits);
-    char text[64];
-#if defined(__cpp_lib_to_chars) && !defined(ORCH_LOG_NO_TO_CHARS)
-    const auto result = std::to_chars(text, text + sizeof text, number, std::chars_format::scientific);
-    return put_scientific(out, text, result.ptr);
-#else
-    // Libraries older than GCC 11 or macOS 13.3: the fewest digits that read back. Every decimal of 15
-    // digits survives a normal f64, so fewer show as trailing zeros, which `put_decimal` drops.
-    int length = 0;
-    for (int precision = bits < 0x0010000000000000u ? 0 : 14; precision <= 16; ++precision) {
-        length = std::snprintf(text, sizeof text, "%.*e", precision, number);
-        if (std::strtod(text, nullptr) == number) break;
-    }
-    return put_scientific(out, text, text + length);
-#endif
+    return put_positive_f64(out, bits);
 }
 
 }  // namespace detail

@@ -6,7 +6,7 @@ import sys
 from fractions import Fraction
 
 LEAST_64, GREATEST_64 = -31, 45
-LEAST_128, GREATEST_128 = -20, 60
+LEAST_128, GREATEST_128 = -292, 324
 TARGET = pathlib.Path(__file__).resolve().parent.parent / "orch_log" / "powers_of_ten.hpp"
 
 
@@ -30,14 +30,10 @@ def check_logarithms():
     """The integer approximations of floor(log10 2^e) and floor(log10 3/4 2^e) in number.hpp."""
 
     def floor_log10(number):
-        k = 0
-        while Fraction(10) ** (k + 1) <= number:
-            k += 1
-        while Fraction(10) ** k > number:
-            k -= 1
-        return k
+        k = len(str(number.numerator)) - len(str(number.denominator))
+        return k if Fraction(10) ** k <= number else k - 1
 
-    for exponent in list(range(-149, 105)) + list(range(-1074, 972, 37)):
+    for exponent in list(range(-149, 105)) + list(range(-1074, 972)):
         power = Fraction(2) ** exponent
         assert (exponent * 1262611) >> 22 == floor_log10(power)
         assert (exponent * 1262611 - 524031) >> 22 == floor_log10(power * Fraction(3, 4))
@@ -75,16 +71,12 @@ struct Power {{
     std::uint64_t low;
 }};
 
-inline constexpr int least_power = {LEAST_128};
-inline constexpr int greatest_power = {GREATEST_128};
-
-/// floor(10^k / 2^(floor(log2 10^k) - 127)) + 1 for k in least_power..=greatest_power: what an f64 between
-/// about 1e-43 and 1e36 needs. Others are rare in tensors, and left to the standard library.
+/// floor(10^k / 2^(floor(log2 10^k) - 127)) + 1 for k in {LEAST_128}..={GREATEST_128}: all that an f64 needs.
 inline Power power_of_ten_128(int k) noexcept {{
     static constexpr Power table[] = {{
 {rows(long, 2)}
     }};
-    return table[k - least_power];
+    return table[k + {-LEAST_128}];
 }}
 
 }}  // namespace detail
