@@ -15,6 +15,8 @@ pub(crate) type TensorGet = unsafe extern "C" fn(
     offset_bytes: usize,
     size_bytes: usize,
 );
+/// `ggml_backend_buffer_is_host`.
+pub(crate) type BufferIsHost = unsafe extern "C" fn(buffer: *const c_void) -> bool;
 /// `ggml_graph_n_nodes`.
 pub(crate) type CountOfGraph = unsafe extern "C" fn(graph: *mut c_void) -> c_int;
 /// `ggml_graph_node`.
@@ -30,6 +32,7 @@ pub(crate) struct Accessors {
     pub(crate) type_name: TextOfType,
     pub(crate) nbytes: SizeOfTensor,
     pub(crate) tensor_get: TensorGet,
+    pub(crate) buffer_is_host: BufferIsHost,
 }
 
 /// The functions that list a graph's nodes.
@@ -60,6 +63,7 @@ impl Accessors {
             type_name: function!(find(c"ggml_type_name")?, TextOfType),
             nbytes: function!(find(c"ggml_nbytes")?, SizeOfTensor),
             tensor_get: function!(find(c"ggml_backend_tensor_get")?, TensorGet),
+            buffer_is_host: function!(find(c"ggml_backend_buffer_is_host")?, BufferIsHost),
         })
     }
 }

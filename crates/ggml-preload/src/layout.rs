@@ -13,6 +13,8 @@ use std::fmt;
 
 /// Offset of `type`, an `int`.
 pub(crate) const TYPE: usize = 0;
+/// Offset of `buffer`, a pointer.
+pub(crate) const BUFFER: usize = 8;
 /// Offset of `ne`, four `int64_t`, innermost dimension first.
 pub(crate) const NE: usize = 16;
 /// Offset of `nb`, four `size_t`, strides in bytes.
@@ -152,9 +154,10 @@ mod tests {
             assert_eq!(layout.data, offset_of!($tensor, data));
             assert_eq!(layout.flags, $flags);
             assert_eq!(
-                [TYPE, NE, NB, OP_PARAMS],
+                [TYPE, BUFFER, NE, NB, OP_PARAMS],
                 [
                     offset_of!($tensor, kind),
+                    offset_of!($tensor, buffer),
                     offset_of!($tensor, ne),
                     offset_of!($tensor, nb),
                     offset_of!($tensor, op_params),

@@ -52,8 +52,8 @@ impl fmt::Display for Unreadable {
         match self {
             Self::Accessor => write!(
                 f,
-                "this ggml does not export all of ggml_get_name, ggml_op_desc, ggml_type_name, ggml_nbytes and \
-                 ggml_backend_tensor_get: nothing is captured"
+                "this ggml does not export all of ggml_get_name, ggml_op_desc, ggml_type_name, ggml_nbytes, \
+                 ggml_backend_tensor_get and ggml_backend_buffer_is_host: nothing is captured"
             ),
             Self::Layout(unknown) => unknown.fmt(f),
         }

@@ -83,6 +83,16 @@ impl<'g> Tensor<'g> {
         })
     }
 
+    fn is_in_host_memory(&self) -> bool {
+        let owner = self.view_src().unwrap_or(*self);
+        // SAFETY: a pointer in all versions.
+        let buffer: *const c_void = unsafe { owner.field(layout::BUFFER) };
+        // SAFETY: a live tensor's buffer.
+        !buffer.is_null()
+            && !self.data().is_null()
+            && unsafe { (self.ggml.accessors.buffer_is_host)(buffer) }
+    }
+
     /// Where the elements are, if they are in memory that this process can see.
     pub(crate) fn data(&self) -> *const c_void {
         // SAFETY: the layout says that a pointer lies there.
@@ -162,6 +172,10 @@ impl Node for Tensor<'_> {
         let tensor = self.pointer.as_ptr();
         // SAFETY: a live tensor.
         let nbytes = unsafe { (self.ggml.accessors.nbytes)(tensor) };
+        if self.is_in_host_memory() {
+            // SAFETY: that many bytes lie there, and stay as they are until the callback returns.
+            return unsafe { std::slice::from_raw_parts(self.data().cast(), nbytes) };
+        }
         scratch.resize(nbytes, 0);
         // SAFETY: ggml copies `nbytes` bytes out of a computed tensor, wherever its memory is.
         unsafe { (self.ggml.accessors.tensor_get)(tensor, scratch.as_mut_ptr().cast(), 0, nbytes) };
