@@ -48,8 +48,8 @@ fn content(tensor: &Tensor) -> impl PartialEq + std::fmt::Debug + use<> {
 fn records_are_those_of_the_preloaded_capture() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    compile(EXAMPLE, &[], &path("plain"));
-    let (_, told) = preload(&mut command(&path("plain")), &path("preloaded.jsonl"));
+    let plain = compile(EXAMPLE, &[]);
+    let (_, told) = preload(&mut command(&plain), &path("preloaded.jsonl"));
     let expected: Vec<_> = read(&path("preloaded.jsonl")).iter().map(content).collect();
     assert!(
         expected.len() > 4 * 500,
@@ -57,17 +57,16 @@ fn records_are_those_of_the_preloaded_capture() {
         expected.len()
     );
 
-    compile(EXAMPLE, &["-DORCH_LOGGING"], &path("dynamic"));
-    compile_static(EXAMPLE, &["-DORCH_LOGGING"], &path("static"));
-    for program in ["dynamic", "static"] {
-        let trace = path(program).with_extension("jsonl");
-        let found: Vec<_> = installed(&path(program), &trace)
-            .iter()
-            .map(content)
-            .collect();
+    let programs = [
+        ("dynamic", compile(EXAMPLE, &["-DORCH_LOGGING"])),
+        ("static", compile_static(EXAMPLE, &["-DORCH_LOGGING"])),
+    ];
+    for (kind, program) in &programs {
+        let trace = path(kind).with_extension("jsonl");
+        let found: Vec<_> = installed(program, &trace).iter().map(content).collect();
         assert!(
             found == expected,
-            "{program}: {} records against {}",
+            "{kind}: {} records against {}",
             found.len(),
             expected.len()
         );
@@ -84,8 +83,7 @@ fn records_are_those_of_the_preloaded_capture() {
 #[test]
 fn preloaded_as_well_it_is_captured_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("program");
-    compile(EXAMPLE, &["-DORCH_LOGGING"], &program);
+    let program = compile(EXAMPLE, &["-DORCH_LOGGING"]);
     let trace = folder.path().join("run.jsonl");
     preload(
         command(&program).env("ORCH_LOG_GGML_LIBRARY", preload_library()),
@@ -98,8 +96,7 @@ fn preloaded_as_well_it_is_captured_once() {
 #[test]
 fn a_missing_library_is_one_line_and_no_more() {
     let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("program");
-    compile(EXAMPLE, &["-DORCH_LOGGING"], &program);
+    let program = compile(EXAMPLE, &["-DORCH_LOGGING"]);
     let plain = output_of(&mut command(&program));
     let trace = folder.path().join("run.jsonl");
     let output = run(command(&program)
@@ -120,10 +117,9 @@ fn a_macro_in_the_main_loop_logs_the_same_logits() {
     const SOURCE: &str = "cpp/examples/llama_main_loop.cpp";
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    compile(SOURCE, &[], &path("plain"));
-    compile(SOURCE, &["-DORCH_LOGGING"], &path("logging"));
-    let (plain, _) = preload(&mut command(&path("plain")), &path("preloaded.jsonl"));
-    let logging = run(command(&path("logging"))
+    let (plain, logging) = (compile(SOURCE, &[]), compile(SOURCE, &["-DORCH_LOGGING"]));
+    let (plain, _) = preload(&mut command(&plain), &path("preloaded.jsonl"));
+    let logging = run(command(&logging)
         .env("ORCH_LOG_FILE", path("logging.jsonl"))
         .env("ORCH_LOG_DETAIL", "full"));
     assert_eq!(

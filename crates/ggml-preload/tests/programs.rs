@@ -52,12 +52,7 @@ fn same(left: &Output, right: &Output) {
 
 fn scenario(name: &str, settings: &[(&str, &str)]) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("program");
-    compile(
-        "crates/ggml-preload/tests/programs/scenarios.cpp",
-        &[],
-        &program,
-    );
+    let program = compile("crates/ggml-preload/tests/programs/scenarios.cpp", &[]);
     let command = || {
         let mut command = Command::new(&program);
         command.arg(name).arg(model()).arg(PROMPT);
@@ -275,12 +270,7 @@ fn a_full_disk_loses_records_and_says_so() {
 #[test]
 fn a_python_process_that_loads_llama_later() {
     let folder = tempfile::tempdir().expect("a folder");
-    let library = folder.path().join("libengine.so");
-    compile(
-        "cpp/examples/llama_main_loop.cpp",
-        &["-shared", "-fPIC"],
-        &library,
-    );
+    let library = compile("cpp/examples/llama_main_loop.cpp", &["-shared", "-fPIC"]);
     let script = "import ctypes, sys\n\
                   arguments = [b'engine'] + [argument.encode() for argument in sys.argv[2:]]\n\
                   ctypes.CDLL(sys.argv[1]).main(len(arguments), (ctypes.c_char_p * (len(arguments) + 1))(*arguments))\n";

@@ -57,8 +57,7 @@ fn by_name(tensors: Vec<Tensor>) -> BTreeMap<(u64, String), Tensor> {
 #[test]
 fn every_record_equals_the_linked_one_bit_for_bit() {
     let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("program");
-    compile("cpp/examples/llama_main_loop.cpp", &[], &program);
+    let program = compile("cpp/examples/llama_main_loop.cpp", &[]);
     let command = || {
         let mut command = Command::new(&program);
         command.arg(model()).arg(PROMPT).arg(PICKS.to_string());
@@ -133,8 +132,7 @@ fn every_record_equals_the_linked_one_bit_for_bit() {
 #[test]
 fn token_ids_and_positions_come_from_the_graph() {
     let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("program");
-    compile("cpp/examples/llama_main_loop.cpp", &[], &program);
+    let program = compile("cpp/examples/llama_main_loop.cpp", &[]);
     let trace = folder.path().join("program.jsonl");
     preload(
         Command::new(&program)

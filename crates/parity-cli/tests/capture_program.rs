@@ -44,8 +44,8 @@ impl Folder {
 #[test]
 fn the_trace_matches_the_linked_one() {
     let folder = Folder::new();
-    let (program, model) = (folder.path("program"), support::model());
-    support::compile("cpp/examples/llama_main_loop.cpp", &[], &program);
+    let model = support::model();
+    let program = support::compile("cpp/examples/llama_main_loop.cpp", &[]);
     let prompt = "The capital of France is";
     let plain = support::output_of(Command::new(&program).arg(&model).args([prompt, "4"]));
     let command = [
@@ -128,8 +128,8 @@ fn what_cannot_be_captured_is_said_with_the_ways_out() {
     );
 
     let source = "cpp/examples/llama_every_checkpoint.cpp";
-    let (inside, alone) = (folder.path("inside"), folder.path("alone"));
-    support::compile_static(source, &[], &inside);
+    let alone = folder.path("alone");
+    let inside = support::compile_static(source, &[]);
     let model = support::model();
     let command = [
         inside.as_os_str(),

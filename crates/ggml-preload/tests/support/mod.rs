@@ -6,10 +6,11 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use orch_log::format::{Record, parse_line};
@@ -152,23 +153,47 @@ fn link_shared_llama() -> PathBuf {
     folder
 }
 
-/// Compiles `source` with `flags` against the shared libraries.
-pub(crate) fn compile(source: &str, flags: &[&str], output: &Path) {
-    let shared = shared_llama();
-    run(compiler(source, flags, output)
-        .arg("-L")
-        .arg(&shared)
-        .args(["-lllama", "-lggml", "-lggml-base", "-ldl"])
-        .arg(format!("-Wl,-rpath,{}", shared.display())));
+/// `source` compiled with `flags` against the shared libraries; once for each test file.
+pub(crate) fn compile(source: &str, flags: &[&str]) -> PathBuf {
+    once(source, flags, "dynamic", |output| {
+        let shared = shared_llama();
+        run(compiler(source, flags, output)
+            .arg("-L")
+            .arg(&shared)
+            .args(["-lllama", "-lggml", "-lggml-base", "-ldl"])
+            .arg(format!("-Wl,-rpath,{}", shared.display())));
+    })
 }
 
-/// Compiles `source` with `flags`, and llama.cpp's archives into the program.
-pub(crate) fn compile_static(source: &str, flags: &[&str], output: &Path) {
-    let archives = ["llama", "ggml", "ggml-cpu", "ggml-base"]
-        .map(|name| llama_build().join(format!("lib/lib{name}.a")));
-    run(compiler(source, flags, output)
-        .args(archives)
-        .args(["-ldl", "-lm"]));
+/// `source` compiled with `flags`, and llama.cpp's archives into the program; once for each test file.
+pub(crate) fn compile_static(source: &str, flags: &[&str]) -> PathBuf {
+    once(source, flags, "static", |output| {
+        let archives = ["llama", "ggml", "ggml-cpu", "ggml-base"]
+            .map(|name| llama_build().join(format!("lib/lib{name}.a")));
+        run(compiler(source, flags, output)
+            .args(archives)
+            .args(["-ldl", "-lm"]));
+    })
+}
+
+fn once(source: &str, flags: &[&str], how: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = Path::new(source)
+        .file_stem()
+        .and_then(OsStr::to_str)
+        .unwrap_or_default();
+    let test = std::env::current_exe().expect("a running test has a file");
+    let test = test.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let output = target()
+        .join("tmp")
+        .join(format!("{test}-{name}{}-{how}", flags.concat()));
+    if !made.contains(&output) {
+        fs::create_dir_all(target().join("tmp")).expect("writable");
+        make(&output);
+        made.push(output.clone());
+    }
+    output
 }
 
 fn compiler(source: &str, flags: &[&str], output: &Path) -> Command {
