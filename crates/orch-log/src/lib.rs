@@ -32,6 +32,8 @@ compile_error!("orch-log writes payloads from memory as they are, which must be 
 pub mod forced;
 pub mod format;
 
+#[cfg(feature = "candle")]
+mod candle;
 mod global;
 mod macros;
 mod recorder;

@@ -151,6 +151,13 @@ impl Recorder {
         })
     }
 
+    /// Counts a record whose data cannot be logged.
+    #[cfg(feature = "candle")]
+    pub(crate) fn refuse(&self) -> Logged {
+        self.sink.refuse();
+        Logged::Dropped
+    }
+
     fn hand_over(&self, line: &[u8]) -> Logged {
         if let Some(buffers) = &self.buffers {
             if !self.sink.admit(line) {

@@ -196,6 +196,12 @@ impl Sink {
         }
     }
 
+    /// Counts a record that was never put together.
+    #[cfg(feature = "candle")]
+    pub(super) fn refuse(&self) {
+        self.lose(1, libc::EINVAL);
+    }
+
     /// Counts a payload that could not be written.
     #[cold]
     pub(super) fn lose_payload(&self, error: Option<&io::Error>) {

@@ -73,12 +73,39 @@ impl Accumulator {
                 }
             }
         }
-        if !rest.is_empty() {
-            let mut wide = [0.0; BLOCK];
-            wide.iter_mut()
-                .zip(rest)
-                .for_each(|(to, from)| *to = f64::from(*from));
-            block::add_odd(&mut self.sums, &wide[..rest.len()]);
+        self.push_rest(rest);
+    }
+
+    /// Adds a last, incomplete block: filled up with zeros, which add nothing to the sums, are no extremes, and are
+    /// not counted.
+    fn push_rest(&mut self, rest: &[f32]) {
+        if rest.is_empty() {
+            return;
+        }
+        let mut block = [0.0; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        let before = self.sums.clone();
+        add_finite(&mut self.sums, std::slice::from_ref(&block));
+        if self.sums.squares.iter().all(|squares| squares.is_finite()) {
+            self.sums.zeros -= (BLOCK - rest.len()) as u64;
+            (self.sums.min, self.sums.max) = (before.min, before.max);
+            let (rows, last) = rest.as_chunks::<COLUMNS>();
+            rows.iter().for_each(|row| self.extremes(row));
+            self.extremes(last);
+        } else {
+            self.sums = before;
+            block::add_odd(&mut self.sums, &block.map(f64::from)[..rest.len()]);
+        }
+    }
+
+    /// Takes finite elements of one row into account.
+    #[inline(always)]
+    fn extremes(&mut self, row: &[f32]) {
+        let bounds = self.sums.min.iter_mut().zip(&mut self.sums.max);
+        for ((min, max), value) in bounds.zip(row) {
+            let value = f64::from(*value);
+            *min = if value < *min { value } else { *min };
+            *max = if value > *max { value } else { *max };
         }
     }
 

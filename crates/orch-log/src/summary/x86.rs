@@ -65,7 +65,7 @@ fn add_finite_avx512(sums: &mut Sums, blocks: &[[f32; BLOCK]]) {
     let sign = _mm512_set1_epi64(i64::MIN);
     // a ^ (b & c): the operand flips its sign where the shifted random bits say so.
     const FLIP: i32 = 0x78;
-    let mut sum = [[0.0; 8]; 2].map(|_| _mm512_setzero_pd());
+    let mut sum = [_mm512_setzero_pd(); 2];
     let mut squares = sum;
     for half in 0..2 {
         // SAFETY: 8 of the 16 columns, half 0 or 1.
@@ -146,22 +146,40 @@ fn add_finite_avx512(sums: &mut Sums, blocks: &[[f32; BLOCK]]) {
             _mm512_storeu_pd(sums.squares.as_mut_ptr().add(8 * half), squares[half]);
         }
     }
-    let (mut least, mut greatest) = ([0.0f32; COLUMNS], [0.0f32; COLUMNS]);
-    // SAFETY: arrays of 16 `f32`.
-    unsafe {
-        _mm512_storeu_ps(least.as_mut_ptr(), min);
-        _mm512_storeu_ps(greatest.as_mut_ptr(), max);
-    }
-    (sums.min, sums.max) = (least.map(f64::from), greatest.map(f64::from));
+    widen_avx512(min, &mut sums.min);
+    widen_avx512(max, &mut sums.max);
 }
 
-/// Extremes of `f32` elements, so exact.
+/// Extremes of `f32` elements as `f32`, exactly.
 #[inline]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,avx512dq")]
 fn narrow_avx512(extremes: &[f64; COLUMNS]) -> __m512 {
-    let narrow = extremes.map(|value| value as f32);
-    // SAFETY: an array of 16 `f32`.
-    unsafe { _mm512_loadu_ps(narrow.as_ptr()) }
+    // SAFETY: the two halves of an array of 16 `f64`.
+    let (low, high) = unsafe {
+        (
+            _mm512_loadu_pd(extremes.as_ptr()),
+            _mm512_loadu_pd(extremes.as_ptr().add(8)),
+        )
+    };
+    _mm512_insertf32x8::<1>(
+        _mm512_castps256_ps512(_mm512_cvtpd_ps(low)),
+        _mm512_cvtpd_ps(high),
+    )
+}
+
+/// The way back.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn widen_avx512(extremes: __m512, into: &mut [f64; COLUMNS]) {
+    let (low, high) = (
+        _mm512_castps512_ps256(extremes),
+        _mm512_extractf32x8_ps::<1>(extremes),
+    );
+    // SAFETY: the two halves of an array of 16 `f64`.
+    unsafe {
+        _mm512_storeu_pd(into.as_mut_ptr(), _mm512_cvtps_pd(low));
+        _mm512_storeu_pd(into.as_mut_ptr().add(8), _mm512_cvtps_pd(high));
+    }
 }
 
 /// `block_bits`, sixteen columns at once.
