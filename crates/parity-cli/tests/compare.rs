@@ -136,7 +136,7 @@ fn unusable_input_and_usage() {
         ),
         (&["compare", "ref.jsonl"], "CAND"),
         (
-            &["compare", "ref.jsonl", "same.jsonl", "--threshold", "-1"],
+            &["compare", "ref.jsonl", "same.jsonl", "--threshold=-1"],
             "expected a number from 0 on",
         ),
         (
