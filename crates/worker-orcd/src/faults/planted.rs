@@ -41,7 +41,7 @@ impl Planted {
                 layers - 1
             )));
         }
-        spec.fault.needs.check(name, &config, file)?;
+        spec.fault.check(&config, file)?;
         let faulty = (spec.fault.build)(&spec.params, &config)?;
         Ok(Self {
             active: Some(Active {

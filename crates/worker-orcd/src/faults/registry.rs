@@ -1,10 +1,14 @@
 //! The table of faults.
 
-use super::{Param, Params, activation, attention, cache, norm, rope, weights};
+use super::replace::Built;
+use super::{
+    Needs, Param, Params, activation, bias, cache, dequant, kernel, mask, norm, positions,
+    precision, residual, rope_frequency, rope_pairing, scale, scores, tokens, weights,
+};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gguf::GgufFile;
-use crate::ops::Operations;
+use crate::ops::Correct;
 
 /// One kind of mistake.
 pub struct Fault {
@@ -18,86 +22,116 @@ pub struct Fault {
     pub first: &'static str,
     /// When it first shows: `prefill`, or `decode` for what a prompt in one batch cannot show.
     pub phase: &'static str,
+    /// The first layer that it changes when it is planted in all.
+    pub from_layer: usize,
     /// Its parameters and their defaults.
     pub params: &'static [Param],
     /// Whether it can be limited to one token: mistakes in weights cannot.
     pub by_token: bool,
     /// What a model must have for the fault to matter.
-    pub needs: Needs,
-    pub(super) build: fn(&Params, &Config) -> Result<Box<dyn Operations>>,
+    pub needs: &'static [Needs],
+    pub(super) build: fn(&Params, &Config) -> Built,
 }
 
-/// What a model must have for a fault to matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// Nothing in particular.
-    Nothing,
-    /// Fewer key heads than query heads, but more than one.
-    GroupedHeads,
-    /// A tensor of this name in the faulty layer.
-    Tensor(&'static str),
-    /// As many rows as columns in the attention's query and output matrices.
-    SquareAttention,
-}
+impl Fault {
+    /// What most faults have in common; a family's rows start from it.
+    pub(super) const BASE: Self = Self {
+        name: "",
+        family: "",
+        summary: "",
+        first: "",
+        phase: "prefill",
+        from_layer: 0,
+        params: &[],
+        by_token: true,
+        needs: &[],
+        build: |_, _| Ok(Box::new(Correct)),
+    };
 
-impl Needs {
-    /// Checks that a model has it.
+    /// Checks that a model has what the fault needs.
     ///
     /// # Errors
     ///
     /// With what is missing: the fault would be planted and change nothing.
-    pub fn check(self, fault: &str, config: &Config, file: &GgufFile) -> Result<()> {
-        let missing = match self {
-            Self::Nothing => None,
-            Self::GroupedHeads if config.kv_heads > 1 && config.kv_heads < config.heads => None,
-            Self::GroupedHeads => Some(format!(
-                "more than one key head, and fewer than query heads (it has {} and {})",
-                config.kv_heads, config.heads
-            )),
-            Self::Tensor(name) if file.has(&format!("blk.0.{name}")) => None,
-            Self::Tensor(name) => Some(format!("a tensor `{name}` in its blocks")),
-            Self::SquareAttention if config.heads * config.head_dim == config.embedding => None,
-            Self::SquareAttention => Some(format!(
-                "a square query matrix (it has {} by {})",
-                config.heads * config.head_dim,
-                config.embedding
-            )),
-        };
+    pub fn check(&self, config: &Config, file: &GgufFile) -> Result<()> {
+        let missing = self
+            .needs
+            .iter()
+            .find_map(|need| need.missing(config, file));
         match missing {
             None => Ok(()),
             Some(missing) => Err(Error::Fault(format!(
-                "fault `{fault}` would change nothing in `{}`: it needs a model with {missing}",
+                "fault `{}` would change nothing in `{}`: it needs a model with {missing}",
+                self.name,
                 file.path().display()
             ))),
         }
     }
 }
 
-/// All faults, in the order of their families.
+/// All faults, those of a family together.
 pub fn all() -> impl Iterator<Item = &'static Fault> {
-    [
-        rope::FAULTS,
+    let mut faults: Vec<&Fault> = [
         norm::FAULTS,
         weights::FAULTS,
-        attention::FAULTS,
+        rope_pairing::FAULTS,
+        rope_frequency::FAULTS,
+        positions::FAULTS,
         cache::FAULTS,
+        dequant::FAULTS,
+        scale::FAULTS,
+        precision::FAULTS,
+        kernel::FAULTS,
+        mask::FAULTS,
+        scores::FAULTS,
+        bias::FAULTS,
+        tokens::FAULTS,
+        residual::FAULTS,
         activation::FAULTS,
     ]
     .into_iter()
     .flatten()
+    .collect();
+    // A file may hold a fault of another family, next to those that it is made like.
+    let mut families: Vec<&str> = Vec::new();
+    for fault in &faults {
+        if !families.contains(&fault.family) {
+            families.push(fault.family);
+        }
+    }
+    faults.sort_by_key(|fault| families.iter().position(|family| *family == fault.family));
+    faults.into_iter()
 }
 
 /// The fault of this name.
 ///
 /// # Errors
 ///
-/// When there is none; the message offers the known names.
+/// When there is none; the message offers the names most like it.
 pub fn find(name: &str) -> Result<&'static Fault> {
     all().find(|fault| fault.name == name).ok_or_else(|| {
-        let known: Vec<_> = all().map(|fault| fault.name).collect();
+        let mut known: Vec<_> = all().map(|fault| fault.name).collect();
+        known.sort_by_key(|known| std::cmp::Reverse(shared_pairs(name, known)));
+        known.truncate(OFFERED);
         Error::Fault(format!(
-            "unknown fault `{name}`; known are {} (`worker-orcd faults` explains them)",
-            known.join(", ")
+            "unknown fault `{name}`; did you mean one of {}? `worker-orcd faults` lists all {}",
+            known.join(", "),
+            all().count()
         ))
     })
+}
+
+/// How many names an error offers.
+const OFFERED: usize = 4;
+
+/// Pairs of neighbouring letters that two names share.
+fn shared_pairs(a: &str, b: &str) -> usize {
+    let pairs = |name: &str| -> Vec<[u8; 2]> {
+        name.as_bytes()
+            .windows(2)
+            .map(|pair| [pair[0], pair[1]])
+            .collect()
+    };
+    let of_b = pairs(b);
+    pairs(a).iter().filter(|pair| of_b.contains(pair)).count()
 }

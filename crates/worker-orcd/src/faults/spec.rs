@@ -49,7 +49,7 @@ impl FaultSpec {
         }
         if token.is_some() && !fault.by_token {
             return Err(Error::Fault(format!(
-                "fault `{}` lies in the weights and concerns every token; leave --fault-token out",
+                "fault `{}` lies in the weights or the cache and concerns every token; leave --fault-token out",
                 fault.name
             )));
         }
@@ -78,8 +78,9 @@ impl FaultSpec {
 
     /// The first checkpoint at which the fault shows.
     pub fn first_checkpoint(&self) -> String {
-        self.fault
-            .first
-            .replace("{L}", &self.layer.unwrap_or(0).to_string())
+        self.fault.first.replace(
+            "{L}",
+            &self.layer.unwrap_or(self.fault.from_layer).to_string(),
+        )
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use candle_core::quantized::{QTensor, gguf_file};
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use sha2::{Digest, Sha256};
 
 use super::Metadata;
@@ -75,6 +75,12 @@ impl GgufFile {
             .tensor_infos
             .get(name)
             .map(|info| info.shape.dims())
+    }
+
+    /// The storage type of the tensor of this name.
+    pub fn storage(&self, name: &str) -> Option<GgmlDType> {
+        let info = self.content.tensor_infos.get(name);
+        info.map(|info| info.ggml_dtype)
     }
 
     /// Reads one tensor as it is stored.

@@ -62,9 +62,9 @@ impl Linear {
         }
     }
 
-    /// Whether a bias is added.
-    pub fn has_bias(&self) -> bool {
-        self.bias.is_some()
+    /// What is added to the product.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
     }
 
     /// `x · weightᵀ + bias`.
@@ -77,13 +77,22 @@ impl Linear {
     ///
     /// When the widths differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let product = match &self.weight {
-            Weight::Dense(weight) => blocked_product(x, weight)?,
-            Weight::Quantised(weight) => weight.forward(x)?,
-        };
+        let product = self.product(x)?;
         match &self.bias {
             Some(bias) => product.broadcast_add(bias),
             None => Ok(product),
+        }
+    }
+
+    /// `x · weightᵀ`.
+    ///
+    /// # Errors
+    ///
+    /// When the widths differ.
+    pub fn product(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Dense(weight) => blocked_product(x, weight),
+            Weight::Quantised(weight) => weight.forward(x),
         }
     }
 }

@@ -14,8 +14,16 @@ mod rope;
 mod site;
 
 pub use activation::{activate, gelu};
+#[cfg(feature = "faults")]
+pub(crate) use activation::{each, gelu_tanh};
 pub use attention::{causal_mask, context, scores, softmax, split};
 pub use linear::{Linear, Matrix};
+/// The steps of the norms, for those that take them wrongly.
+#[cfg(feature = "faults")]
+pub(crate) mod norm_parts {
+    pub(crate) use super::norm::{centred, mean_square, scaled, weighted};
+}
+
 pub use norm::{Norm, layer_norm, norm, rms_norm};
 pub use operations::{Correct, Operations};
 pub use rope::{Rotation, rotate};
