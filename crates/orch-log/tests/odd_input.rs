@@ -131,6 +131,9 @@ fn any_event() -> impl Strategy<Value = (String, i64, Vec<usize>, usize, u64, Op
 }
 
 proptest! {
+    // No folder for regressions: a failure prints its input.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// What is written reads back: every name, and every value to the bit.
     #[test]
     fn round_trip(

@@ -7,6 +7,7 @@ mod event;
 pub(crate) mod number;
 mod payload_ref;
 mod run_file;
+mod short;
 pub(crate) mod text;
 pub(crate) mod writer;
 

@@ -1,5 +1,6 @@
 //! Numbers as text: the shortest decimal that reads back to the same bits.
 
+use super::short::push_short;
 use crate::tensor::Number;
 
 /// Appends a number. Non-finite values are the JSON strings `"NaN"`, `"Infinity"`, `"-Infinity"`.
@@ -8,7 +9,7 @@ pub(crate) fn push(out: &mut Vec<u8>, number: Number) {
     match number {
         Number::F32(value) => push_f32(out, value),
         Number::F64(value) => push_f64(out, value),
-        Number::Int(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        Number::Int(value) => push_short(out, itoa::Buffer::new().format(value).as_bytes()),
         Number::Uint(value) => push_u64(out, value),
     }
 }
@@ -17,7 +18,7 @@ pub(crate) fn push(out: &mut Vec<u8>, number: Number) {
 #[inline]
 pub(crate) fn push_f32(out: &mut Vec<u8>, value: f32) {
     if value.is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+        push_short(out, zmij::Buffer::new().format_finite(value).as_bytes());
     } else {
         push_non_finite(out, f64::from(value));
     }
@@ -27,7 +28,7 @@ pub(crate) fn push_f32(out: &mut Vec<u8>, value: f32) {
 #[inline]
 pub(crate) fn push_f64(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+        push_short(out, zmij::Buffer::new().format_finite(value).as_bytes());
     } else {
         push_non_finite(out, value);
     }
@@ -36,13 +37,13 @@ pub(crate) fn push_f64(out: &mut Vec<u8>, value: f64) {
 /// Appends an unsigned integer.
 #[inline]
 pub(crate) fn push_u64(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    push_short(out, itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends a signed integer.
 #[inline]
 pub(crate) fn push_i64(out: &mut Vec<u8>, value: i64) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    push_short(out, itoa::Buffer::new().format(value).as_bytes());
 }
 
 #[cold]

@@ -1,5 +1,7 @@
 //! JSON strings.
 
+use super::short::push_short;
+
 /// Appends `text` as a JSON string.
 #[inline]
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
@@ -12,14 +14,43 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
 /// as it is: a trace is UTF-8.
 #[inline]
 pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    if text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-    {
-        out.extend_from_slice(text.as_bytes());
+    if is_plain(text.as_bytes()) {
+        push_short(out, text.as_bytes());
     } else {
         push_escaped_slowly(out, text);
     }
+}
+
+/// Whether no byte needs escaping. Names are short and come with every record, so eight bytes at a time.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    match bytes.last_chunk::<8>() {
+        // The last eight bytes may overlap the words before.
+        Some(last) => words
+            .iter()
+            .chain([last])
+            .all(|word| is_plain_word(u64::from_le_bytes(*word))),
+        None => rest
+            .iter()
+            .all(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\'),
+    }
+}
+
+/// # Source
+///
+/// "Determine if a word has a byte less than n" and "… equal to n", S. E. Anderson, "Bit Twiddling Hacks".
+#[inline]
+const fn is_plain_word(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES << 7;
+    const fn below(word: u64, limit: u8) -> u64 {
+        word.wrapping_sub(ONES * limit as u64) & !word
+    }
+    let controls = below(word, 0x20);
+    let quotes = below(word ^ (ONES * b'"' as u64), 1);
+    let backslashes = below(word ^ (ONES * b'\\' as u64), 1);
+    (controls | quotes | backslashes) & TOPS == 0
 }
 
 #[cold]
@@ -52,5 +83,18 @@ mod tests {
             String::from_utf8(out).expect("UTF-8"),
             r#""a\"b\\c\n\u0001é漢""#
         );
+    }
+    #[test]
+    fn every_byte_at_every_place() {
+        for length in 1..20 {
+            for place in 0..length {
+                for byte in 0..=255u8 {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[place] = byte;
+                    let plain = byte >= 0x20 && byte != b'"' && byte != b'\\';
+                    assert_eq!(is_plain(&bytes), plain, "{byte} at {place} of {length}");
+                }
+            }
+        }
     }
 }

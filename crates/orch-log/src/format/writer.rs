@@ -3,6 +3,7 @@
 use super::Dtype;
 use super::event::{Event, Shape};
 use super::number::{push, push_f64, push_i64, push_u64};
+use super::short::push_short;
 use super::text::{push_escaped, push_string};
 use crate::summary::{Sketch, Stats};
 use crate::tensor::{Element, Number, TensorView};
@@ -38,11 +39,11 @@ pub(crate) fn push_record<T: Element>(
     out.extend_from_slice(b"{\"checkpoint\":\"");
     push_escaped(out, event.checkpoint);
     out.extend_from_slice(b"\",\"team\":\"");
-    out.extend_from_slice(team);
+    push_short(out, team);
     out.extend_from_slice(b"\",\"token_idx\":");
     push_i64(out, event.token_idx);
     out.extend_from_slice(b",\"dtype\":\"");
-    out.extend_from_slice(dtype.name().as_bytes());
+    push_short(out, dtype.name().as_bytes());
     out.extend_from_slice(b"\",\"shape\":\"");
     push_shape(out, event.shape, view.shape());
     out.extend_from_slice(b"\",\"values\":[");

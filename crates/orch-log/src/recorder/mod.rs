@@ -13,6 +13,7 @@ pub use status::{Logged, Status};
 
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::format::writer::{Extras, push_record};
 use crate::format::{Event, Run};
@@ -47,6 +48,7 @@ pub struct Recorder {
     sink: Sink,
     payloads: Payloads,
     buffers: Option<Buffers>,
+    started: SystemTime,
 }
 
 impl Recorder {
@@ -75,8 +77,9 @@ impl Recorder {
             payloads: Payloads::new(&settings.path),
             buffers: settings.buffer.map(Buffers::new),
             settings,
+            started: SystemTime::now(),
         };
-        run::write_at_start(&recorder.settings, truncate);
+        run::write_at_start(&recorder.settings, recorder.started, truncate);
         Ok(recorder)
     }
 
@@ -186,7 +189,7 @@ impl Recorder {
     ///
     /// The file cannot be written.
     pub fn describe_run(&self, run: &Run) -> io::Result<()> {
-        run::write(&self.settings, run)
+        run::write(&self.settings, self.started, run)
     }
 
     /// Returns when everything logged so far is on the disk (`fsync`), not only in the kernel.
@@ -231,7 +234,7 @@ impl Drop for Recorder {
 
 /// Nanoseconds since 1970; 0 for a clock before that.
 fn now_ns() -> u64 {
-    std::time::SystemTime::now()
+    SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| {
             u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

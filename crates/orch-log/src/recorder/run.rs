@@ -21,16 +21,16 @@ pub(super) fn beside(trace: &Path, suffix: &str) -> PathBuf {
 
 /// What is known without asking the engine. A trace that others already log into keeps its description;
 /// a description that cannot be written weakens later checks but is no reason not to log.
-pub(super) fn write_at_start(settings: &Settings, truncated: bool) {
+pub(super) fn write_at_start(settings: &Settings, started: SystemTime, truncated: bool) {
     let first = truncated || fs::metadata(&settings.path).is_ok_and(|data| data.len() == 0);
     let regular = fs::metadata(&settings.path).is_ok_and(|data| data.is_file());
     if regular && (first || !beside(&settings.path, ".run.json").exists()) {
-        let _ = write(settings, &Run::default());
+        let _ = write(settings, started, &Run::default());
     }
 }
 
 /// Writes a whole new file and puts it in the place of the old one, so that no reader sees half of it.
-pub(super) fn write(settings: &Settings, run: &Run) -> io::Result<()> {
+pub(super) fn write(settings: &Settings, started: SystemTime, run: &Run) -> io::Result<()> {
     let file = RunFile {
         format_version: FORMAT_VERSION,
         team: settings.team.clone(),
@@ -39,7 +39,7 @@ pub(super) fn write(settings: &Settings, run: &Run) -> io::Result<()> {
             .collect(),
         host: host_name(),
         pid: u64::from(std::process::id()),
-        started_at: utc(SystemTime::now()),
+        started_at: utc(started),
         run: run.clone(),
     };
     let path = beside(&settings.path, ".run.json");
