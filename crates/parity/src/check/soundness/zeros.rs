@@ -49,6 +49,8 @@ pub(super) struct Zeros {
 impl Zeros {
     /// Names and shapes that are told apart; a prefill of each length has its own.
     const MAX_GROUPS: usize = 1 << 16;
+    /// Fewer zeros are chance where numbers are small for their type or text.
+    const MIN_TAIL: usize = 4;
     /// Fewer values than these show no tail.
     const MIN_VALUES: usize = 8;
 }
@@ -88,7 +90,7 @@ impl Detector for Zeros {
             // Before the first data: not yet filled, perhaps rightly.
         } else if zeros == values.len() {
             group.all_zero.add(seen.line);
-        } else if trailing * 4 >= values.len() {
+        } else if trailing >= Self::MIN_TAIL && trailing * 4 >= values.len() {
             group.tail.add(seen.line);
             if group.shortest_tail.0 == 0 || trailing < group.shortest_tail.0 {
                 group.shortest_tail = (trailing, values.len());

@@ -117,7 +117,9 @@ impl Heads {
     }
 
     fn note_addresses(&mut self, words: &[HeapWord; 2], line: u64) {
-        let is_link = |word: &&HeapWord| word.high == High::Address && word.low != Low::Ordinary;
+        let is_link = |word: &&HeapWord| {
+            word.high == High::Address && (word.low != Low::Ordinary || word.is_usual_address())
+        };
         let links = words.iter().filter(is_link).count();
         if links > 0 {
             self.addresses.add(line);
@@ -179,7 +181,7 @@ impl Heads {
         self.wild_addresses >= 2
             || (self.wild_addresses >= 1 && self.double_addresses >= 1)
             // Three of the usual regions, each beside the one before.
-            || (self.usual_addresses >= 2 && self.addresses.count >= 3)
+            || self.usual_addresses >= 2
     }
 
     /// True where so many zeros at the places of upper halves cannot be chance: the checkpoint has none elsewhere.

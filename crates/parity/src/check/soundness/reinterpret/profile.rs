@@ -31,11 +31,15 @@ pub(super) struct Profile {
     /// Values in ±[0.5, 4), and those at odd places in ±[0.25, 4).
     pub(super) near_one: u32,
     pub(super) near_one_at_odd: u32,
+    /// Which orders of magnitude the values at even places have, one bit each: octaves of an f16, eight octaves of a wider type.
+    pub(super) magnitudes_at_even: u64,
+    /// `f32` at even places whose lower 29 bits are zero, as the lower word of an f64 that was an f32.
+    pub(super) short_at_even: u32,
     /// Places looked at, even and odd.
     pub(super) places: [u32; 2],
     /// For 16-bit types: how many values lie in each octave when read as the other 16-bit type.
     pub(super) other_octaves: Vec<u32>,
-    /// Different bit patterns, up to 8.
+    /// Different bit patterns, up to [`Profile::DISTINCT`]: a repeated token repeats its row, and proves nothing twice.
     pub(super) distinct: Vec<u64>,
     /// True where statistics over all elements reach beyond the subnormals.
     pub(super) reaches_normal: bool,
@@ -56,6 +60,11 @@ impl Spread {
         self.squares += value * value;
     }
 
+    /// How many were added.
+    pub(super) fn count(&self) -> u32 {
+        self.count as u32
+    }
+
     /// Standard deviation; 0 of nothing.
     pub(super) fn deviation(&self) -> f64 {
         if self.count == 0.0 {
@@ -71,6 +80,8 @@ impl Profile {
     const ENOUGH: u32 = 4096;
     /// Values of one record: the head of a long one is like the rest.
     const PER_RECORD: usize = 64;
+    /// Different patterns that are told apart.
+    pub(super) const DISTINCT: usize = 32;
     /// Octaves of a bf16.
     const OCTAVES: usize = 256;
 
@@ -109,6 +120,16 @@ impl Profile {
         self.ordinary += u32::from(is_ordinary(value));
         self.near_one += u32::from((0.5..4.0).contains(&size));
         self.near_one_at_odd += u32::from(parity == 1 && (0.25..4.0).contains(&size));
+        if parity == 0 {
+            let octave = size.log2().floor() as i32;
+            let bin = if dtype == Dtype::F16 {
+                octave + 25
+            } else {
+                (octave + 152) / 8
+            };
+            self.magnitudes_at_even |= 1 << bin.clamp(0, 63);
+            self.short_at_even += u32::from((value as f32).to_bits().trailing_zeros() >= 29);
+        }
         match dtype {
             Dtype::F32 => self.count_f32((value as f32).to_bits()),
             Dtype::F16 => {
@@ -149,7 +170,7 @@ impl Profile {
     }
 
     fn note_distinct(&mut self, bits: u64) {
-        if self.distinct.len() < 8 && !self.distinct.contains(&bits) {
+        if self.distinct.len() < Self::DISTINCT && !self.distinct.contains(&bits) {
             self.distinct.push(bits);
         }
     }

@@ -47,17 +47,19 @@ pub(super) fn misread(profile: &Profile, place: Option<Place>) -> Option<Misread
 }
 
 fn as_f32(profile: &Profile, place: Option<Place>) -> Option<Misread> {
-    let distinct = profile.distinct.len() >= 8;
+    let distinct = profile.distinct.len() >= Profile::DISTINCT;
     let [even, odd] = [
         profile.logs_at[0].deviation(),
         profile.logs_at[1].deviation(),
     ];
     // Lower halves are noise: one in 15 is a bf16 from 2^-10 to 2^6 by chance; in 32, 90 % are with 10^-26.
-    if distinct && profile.values >= 32 && profile.share(profile.low_as_bf16) >= 0.9 {
+    if distinct && profile.share(profile.low_as_bf16) >= 0.9 {
         return Some(Misread::Bf16PairsAsF32);
     }
-    // 16 of 32 values are random lower words of an f64 (deviation 74, of few bits still over 30), the others its upper words.
-    if distinct && profile.values >= 32 && even >= 24.0 && odd <= 4.0 {
+    // Half of the values are random lower words of an f64 (deviation 74), the others its upper words. An f64 that was an f32 has few
+    // lower words: 2^-63, 2, 2^65 and their like.
+    let short = profile.short_at_even == profile.logs_at[0].count();
+    if distinct && even >= 24.0 && odd <= 4.0 && (is_spread(profile) || short) {
         return Some(Misread::F64AsF32);
     }
     // Two f16 exponents make the f32 deviate by 8 times its own 1.6; 0.41 of random lower halves look like an f16 in range.
@@ -71,7 +73,7 @@ fn as_f32(profile: &Profile, place: Option<Place>) -> Option<Misread> {
     // A random f32 is ordinary with 40/256; 95 % of 32 are with 10^-23.
     let swapped =
         profile.share(profile.swapped_ordinary) >= 0.95 && profile.share(profile.ordinary) <= 0.6;
-    if distinct && profile.values >= 32 && swapped {
+    if distinct && swapped {
         return Some(Misread::OtherByteOrder);
     }
     let probabilities = matches!(place, Some(Place::Layer(_, Stage::AttnProbs)));
@@ -81,13 +83,14 @@ fn as_f32(profile: &Profile, place: Option<Place>) -> Option<Misread> {
 }
 
 fn as_f16(profile: &Profile) -> Option<Misread> {
-    if profile.values < 64 || profile.distinct.len() < 8 {
+    if profile.values < 64 || profile.distinct.len() < Profile::DISTINCT {
         return None;
     }
     // The upper half of an f32 of ordinary size has an f16 exponent of 14 or 15; the lower one is random.
     let odd_share = f64::from(profile.near_one_at_odd) / f64::from(profile.places[1].max(1));
     if odd_share >= 0.95
         && profile.logs_at[0].deviation() >= 5.0
+        && is_spread(profile)
         && profile.logs_at[1].deviation() <= 1.2
     {
         return Some(Misread::F32AsHalf);
@@ -104,14 +107,14 @@ fn as_f16(profile: &Profile) -> Option<Misread> {
 }
 
 fn as_bf16(profile: &Profile, place: Option<Place>) -> Option<Misread> {
-    if profile.values < 64 || profile.distinct.len() < 8 {
+    if profile.values < 64 || profile.distinct.len() < Profile::DISTINCT {
         return None;
     }
     let [even, odd] = [
         profile.logs_at[0].deviation(),
         profile.logs_at[1].deviation(),
     ];
-    if even >= 24.0 && odd <= 4.0 {
+    if even >= 24.0 && odd <= 4.0 && is_spread(profile) {
         return Some(Misread::F32AsHalf);
     }
     if profile.share(profile.swapped_ordinary) >= 0.95 && profile.logs.deviation() >= 20.0 {
@@ -142,6 +145,12 @@ fn as_bf16(profile: &Profile, place: Option<Place>) -> Option<Misread> {
     let (_, lopsided) = profile.other_reading();
     (one_scale && both_signs && profile.logs.deviation() >= 8.0 && lopsided >= 1.6)
         .then_some(Misread::F16AsBf16)
+}
+
+/// True where the values at even places have nearly all magnitudes, as random bits have, and not two or three, as channels
+/// of different scale have: 14 of 40 octaves of an f16, 14 of 35 times eight octaves of an f32.
+fn is_spread(profile: &Profile) -> bool {
+    profile.magnitudes_at_even.count_ones() >= 14
 }
 
 fn as_integer(profile: &Profile) -> Option<Misread> {
