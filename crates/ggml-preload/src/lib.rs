@@ -16,6 +16,7 @@
 
 mod accessors;
 mod asked;
+mod context;
 mod describe;
 pub mod entry;
 mod files;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::status::{Kind, tell};
-use crate::{hook, installed, symbols};
+use crate::{context, hook, symbols};
 
 /// Whether a trace is asked for.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -54,7 +54,7 @@ extern "C" fn leave() {
     if !is_on() {
         return;
     }
-    installed::finish();
+    context::finish();
     if SEEN.load(Relaxed) {
         hook::finish();
         return;

@@ -143,30 +143,33 @@ impl Trace {
 
     /// Tells the session where the pass belongs, once that is known.
     fn try_to_place<N: Node>(&mut self, node: &N) {
-        let Some(tokens) = &self.inputs.tokens else {
+        if let Some(positions) = self.inputs.positions.clone() {
+            self.place_at(&positions);
+            return;
+        }
+        // In a model without position numbers they are counted, as late as possible.
+        let is_late = places(node, Heads::default()).iter().any(|place| {
+            place.point == "attn_scores" || place.layer.is_some_and(|layer| layer > 0)
+        });
+        if is_late {
+            self.place_by_counting();
+        }
+    }
+
+    fn place_by_counting(&mut self) {
+        let n_tokens = self.inputs.tokens.as_ref().map_or(0, Vec::len) as i64;
+        let first = self.current.sequences.next_position();
+        self.place_at(&Vec::from_iter(first..first + n_tokens));
+    }
+
+    fn place_at(&mut self, positions: &[i64]) {
+        let Some(tokens) = self.inputs.tokens.clone() else {
             return;
         };
-        let positions = match &self.inputs.positions {
-            Some(positions) => positions.clone(),
-            None => {
-                // A model without position numbers; counted where the scores need to know.
-                let needed = places(node, Heads::default()).iter().any(|place| {
-                    place.point == "attn_scores" || place.layer.is_some_and(|layer| layer > 0)
-                });
-                if !needed {
-                    return;
-                }
-                let first = self.current.sequences.next_position();
-                (0..tokens.len() as i64)
-                    .map(|index| first + index)
-                    .collect()
-            }
-        };
-        let tokens = tokens.clone();
-        if self.current.sequences.restarts(&positions) {
+        if self.current.sequences.restarts(positions) {
             self.start_anew();
         }
-        let rows = Rows::new(&self.current.sequences.assign(&positions), None);
+        let rows = Rows::new(&self.current.sequences.assign(positions), None);
         self.current
             .tokens
             .extend(tokens.iter().map(|id| i64::from(*id)));
@@ -229,6 +232,9 @@ impl Trace {
 
     /// The pass is over.
     pub(crate) fn end_pass(&mut self) {
+        if !self.placed {
+            self.place_by_counting();
+        }
         self.session.end();
         if self.current.passes == 1 {
             self.describe();
