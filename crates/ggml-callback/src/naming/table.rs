@@ -82,6 +82,10 @@ pub(super) const BY_NAME: &[(&str, &str, &str, Form)] = &[
     ("kq_scaled_2", "SCALE", "attn_scores", Form::Scores),
     ("kq_soft_max", "SOFT_MAX", "attn_probs", Form::Scores),
     ("kqv_out", "CONT", "attn_context", Form::Context),
+    // As llama.cpp of 2024 has them.
+    ("kq_soft_max_ext", "SOFT_MAX", "attn_probs", Form::Scores),
+    ("kqv_merged_cont", "CONT", "attn_context", Form::Context),
+    ("ffn_gate_par", "MUL", "ffn_act", Form::Rows),
     ("ffn_inp", "ADD", "attn_residual", Form::Rows),
     ("sa_out", "ADD", "attn_residual", Form::Rows),
     ("ffn_moe_probs", "SOFT_MAX", "ffn_router_probs", Form::Rows),
