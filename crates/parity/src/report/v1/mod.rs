@@ -1,7 +1,7 @@
 //! The result of a comparison, version 1: the only shape in which it leaves the library.
 //!
 //! Fields may be added within a version; none is renamed, removed or given another meaning. Numbers that may be
-//! NaN or infinite are [`Number`](super::Number)s.
+//! NaN or infinite are [`Number`]s.
 
 mod coverage;
 mod pair;
