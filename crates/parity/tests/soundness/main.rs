@@ -3,6 +3,7 @@
 mod damaged;
 mod field_logs;
 mod generator;
+mod on_disk;
 mod programs;
 mod silence;
 

@@ -6,7 +6,8 @@
 //! values were overwritten.
 //!
 //! **Evidence wanted.** Arithmetic: more values than elements, a logged value outside the least and greatest of all, a mean
-//! outside them, counts above the total; where all elements are logged, the statistics computed anew, to 1 %. A margin is left
+//! outside them, counts above the total; where all elements are logged, the statistics computed anew, to 1 %, unless squares
+//! might overflow or underflow. A margin is left
 //! for text with few digits.
 //!
 //! **What it can't tell.** Which of the two is wrong.
@@ -87,17 +88,24 @@ fn within_statistics(stats: &Stats) -> Option<String> {
         ));
     }
     let slack = 1e-3 * min.abs().max(max.abs());
-    if mean < min - slack || mean > max + slack {
+    if mean.is_finite() && (mean < min - slack || mean > max + slack) {
         return Some(format!(
             "the mean {mean:e} is not between {min:e} and {max:e}"
         ));
     }
-    if mean.abs() > rms * 1.001 + slack || rms > min.abs().max(max.abs()) + slack {
+    if squares_are_exact(stats)
+        && (mean.abs() > rms * 1.001 + slack || rms > min.abs().max(max.abs()) + slack)
+    {
         return Some(format!(
             "a root mean square of {rms:e} with mean {mean:e}, least {min:e} and greatest {max:e}"
         ));
     }
     None
+}
+
+/// True where squares neither overflow nor underflow, whichever type a logger adds them up in.
+fn squares_are_exact(stats: &Stats) -> bool {
+    (1e-15..1e15).contains(&stats.min.abs().max(stats.max.abs()))
 }
 
 /// What the logged values give away.
@@ -130,7 +138,10 @@ fn against_values(record: &Record, stats: &Stats, margin: f64) -> Option<String>
             stats.nan, stats.inf
         ));
     }
-    if record.len() == Some(record.values.len()) && !record.values.is_empty() && nan + inf < stats.n
+    if record.len() == Some(record.values.len())
+        && !record.values.is_empty()
+        && nan + inf < stats.n
+        && squares_are_exact(stats)
     {
         let n = finite().count() as f64;
         let mean = finite().sum::<f64>() / n;

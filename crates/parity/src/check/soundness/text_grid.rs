@@ -33,6 +33,9 @@ pub(super) struct TextGrid {
     /// For each candidate the logarithm of the probability that chance explains it, or `None` once refuted.
     decimals: [Option<f64>; Self::MAX_DECIMALS],
     digits: [Option<f64>; Self::MAX_DIGITS],
+    /// Different values so far, up to [`Self::DISTINCT`]. Constants are often round (0.1, an `eps` of 1e-5), and a
+    /// thousand of one constant are one.
+    distinct: Vec<u64>,
 }
 
 impl Default for TextGrid {
@@ -40,6 +43,7 @@ impl Default for TextGrid {
         Self {
             decimals: [Some(0.0); Self::MAX_DECIMALS],
             digits: [Some(0.0); Self::MAX_DIGITS],
+            distinct: Vec::new(),
         }
     }
 }
@@ -49,6 +53,8 @@ impl TextGrid {
     const MAX_DECIMALS: usize = 8;
     /// 1 to this many significant digits; 7 digits already tell most `f32` apart.
     const MAX_DIGITS: usize = 6;
+    /// So many different values are needed.
+    const DISTINCT: usize = 20;
     /// ln 10⁻¹²: one exact trace in 10¹² is taken for a rounded one.
     const CONVINCED: f64 = -27.6;
 
@@ -63,11 +69,16 @@ impl TextGrid {
             .copied()
             .filter(|value| value.is_finite() && *value != 0.0)
         {
+            let known = self.distinct.contains(&value.to_bits());
+            if !known && self.distinct.len() < Self::DISTINCT {
+                self.distinct.push(value.to_bits());
+            }
+            let weight = if known { 0.0 } else { 1.0 };
             for (index, grid) in self.decimals.iter_mut().enumerate() {
                 if let Some(chance) = grid {
                     let scale = 10_f64.powi(index as i32 + 1);
                     *grid = reads_as((value * scale).round() / scale, value, as_f32).then(|| {
-                        *chance + evidence(value, scale.recip(), index as u32 + 1, as_f32)
+                        *chance + weight * evidence(value, scale.recip(), index as u32 + 1, as_f32)
                     });
                 }
             }
@@ -84,7 +95,7 @@ impl TextGrid {
                     let step = 10_f64.powf(exponent + 1.0 - digits as f64);
                     let decimals = (digits as f64 - 1.0 - exponent).clamp(0.0, 40.0) as u32;
                     *grid = (rounded == value)
-                        .then(|| *chance + evidence(value, step, decimals, as_f32));
+                        .then(|| *chance + weight * evidence(value, step, decimals, as_f32));
                 }
             }
             if self.is_refuted() {
@@ -107,6 +118,9 @@ impl TextGrid {
 
     /// What the numbers so far say.
     pub(super) fn printed(&self) -> Printed {
+        if self.distinct.len() < Self::DISTINCT {
+            return Printed::Exactly;
+        }
         let convinced = |grids: &[Option<f64>]| {
             grids
                 .iter()
@@ -206,5 +220,10 @@ mod tests {
         grid.observe(&values, Dtype::F32);
         assert!(grid.maybe_fixed());
         assert_eq!(grid.printed(), Printed::Exactly);
+        // Nor do constants, however round and however often.
+        let constants: Vec<f64> = (0..500)
+            .map(|i| f64::from([0.1_f32, 1e-5, 0.3][i % 3]))
+            .collect();
+        assert_eq!(printed(&constants, Dtype::F32), Printed::Exactly);
     }
 }
