@@ -53,6 +53,9 @@ fn prompt(word: &str) -> String {
     )
 }
 
+/// The engine for a model.
+type EngineOf = fn(&mut GgufFile) -> Engine;
+
 /// What an engine made of a prompt.
 struct Haiku {
     prompt: Vec<u32>,
@@ -63,13 +66,14 @@ struct Haiku {
 /// The worker's haiku, with nothing of the reference given to it.
 ///
 /// In this process, so that with `ORCH_LOG_FILE` set the engine logs its run as any other engine would.
-fn worker(model: &Path, prompt: &str, picks: usize) -> Haiku {
+fn worker(model: &Path, engine: EngineOf, prompt: &str, picks: usize) -> Haiku {
     let mut file = GgufFile::open(model).unwrap();
+    let engine = engine(&mut file);
     let tokenizer = Tokenizer::from_metadata(file.metadata()).unwrap();
     let ids = tokenizer.encode(prompt).unwrap();
     let script = Script::new(Some(ids.clone()), None, Some(picks), picks).unwrap();
     let (matmul, kv_type) = (MatMul::Dequantized, KvType::F32);
-    let model = Model::load(&mut file, matmul, Engine::default(), &mut |_, _| ()).unwrap();
+    let model = Model::load(&mut file, matmul, engine, &mut |_, _| ()).unwrap();
     let continuation = generate(&model, &script, kv_type, &mut |_| ()).unwrap();
     let description = Description {
         file: &file,
@@ -115,7 +119,7 @@ fn both_engines_write_the_same_haiku(picks: usize) {
     let prompt = prompt(&word);
     println!("word:      {word}");
     // The worker goes first: it cannot have seen what llama.cpp is going to write.
-    let own = worker(&model, &prompt, picks);
+    let own = worker(&model, |_| Engine::default(), &prompt, picks);
     println!("worker:    {:?}", own.text);
     let expected = llama(&model, &prompt, picks);
     println!("llama.cpp: {:?}", expected.text);
@@ -149,4 +153,28 @@ fn a_haiku_of_twelve_tokens() {
 #[ignore = "long: 64 tokens from both engines; the quick start's command runs it"]
 fn a_whole_haiku() {
     both_engines_write_the_same_haiku(64);
+}
+
+/// The comparison can fail: an engine with one wrong function does not write llama.cpp's haiku.
+#[cfg(feature = "faults")]
+#[test]
+fn a_wrong_engine_writes_another_haiku() {
+    use worker_orcd::faults::{FaultSpec, Planted};
+
+    let Some(model) = smollm2_as("F32", Weights::F32) else {
+        return;
+    };
+    let prompt = prompt(&chosen_now());
+    let engine: EngineOf = |file| {
+        let spec = FaultSpec::parse("gelu-for-silu", None, None).unwrap();
+        Planted::new(&spec, file).unwrap()
+    };
+    let wrong = worker(&model, engine, &prompt, 12);
+    let expected = llama(&model, &prompt, 12);
+    println!(
+        "wrong:     {:?}\nllama.cpp: {:?}",
+        wrong.text, expected.text
+    );
+    assert_eq!(wrong.prompt, expected.prompt, "tokens of the prompt");
+    assert_ne!(wrong.picks, expected.picks);
 }
