@@ -18,7 +18,7 @@ pub(crate) fn push(out: &mut Vec<u8>, number: Number) {
 #[inline]
 pub(crate) fn push_f32(out: &mut Vec<u8>, value: f32) {
     if value.is_finite() {
-        push_short(out, zmij::Buffer::new().format_finite(value).as_bytes());
+        push_finite(out, value);
     } else {
         push_non_finite(out, f64::from(value));
     }
@@ -28,9 +28,35 @@ pub(crate) fn push_f32(out: &mut Vec<u8>, value: f32) {
 #[inline]
 pub(crate) fn push_f64(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() {
-        push_short(out, zmij::Buffer::new().format_finite(value).as_bytes());
+        push_finite(out, value);
     } else {
         push_non_finite(out, value);
+    }
+}
+
+/// Appends a finite number, printed where it will stay: copying the digits costs nearly half as much as making them,
+/// because a processor waits when it reads in another pattern what it has just written.
+#[inline]
+fn push_finite<F: zmij::Float>(out: &mut Vec<u8>, value: F) {
+    const {
+        assert!(
+            align_of::<zmij::Buffer>() == 1,
+            "a buffer may lie anywhere in a line"
+        )
+    };
+    out.reserve(size_of::<zmij::Buffer>());
+    // SAFETY: the room behind the end of `out` holds a `Buffer`, at any address. The text that it returns lies within
+    // it and is initialised; if it did not start at the buffer's start, it would be moved there, within the buffer.
+    unsafe {
+        let end = out.as_mut_ptr().add(out.len());
+        let buffer = end.cast::<zmij::Buffer>();
+        buffer.write(zmij::Buffer::new());
+        let text = (*buffer).format_finite(value);
+        let (start, count) = (text.as_ptr(), text.len());
+        if start != end.cast_const() {
+            end.copy_from(start, count);
+        }
+        out.set_len(out.len() + count);
     }
 }
 
