@@ -2,12 +2,14 @@
 
 #[cfg(feature = "llama")]
 mod capture;
+mod check;
 mod compare;
 #[cfg(feature = "llama")]
 mod models;
 
 #[cfg(feature = "llama")]
 pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, DetailArg};
+pub(crate) use check::Check;
 pub(crate) use compare::{Compare, Format};
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
@@ -61,6 +63,8 @@ Exit codes:
 pub(crate) enum Command {
     /// Compare two traces and say where they first disagree
     Compare(Compare),
+    /// Say whether a trace is what its engine computed, or was damaged on the way to disk
+    Check(Check),
     /// Run a reference engine, or any program that uses ggml, and log its forward pass
     #[cfg(feature = "llama")]
     Capture(Capture),

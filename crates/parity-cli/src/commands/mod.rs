@@ -2,6 +2,7 @@
 
 #[cfg(feature = "llama")]
 mod capture;
+mod check;
 mod compare;
 #[cfg(feature = "llama")]
 mod models;
@@ -18,6 +19,7 @@ use std::io::Write;
 pub(crate) fn run(args: Args) -> Result<u8, Failure> {
     match args.command {
         Command::Compare(compare) => compare::run(&compare, args.color),
+        Command::Check(check) => check::run(&check, args.color),
         #[cfg(feature = "llama")]
         Command::Capture(capture) => capture::run(capture, args.color),
         #[cfg(feature = "llama")]

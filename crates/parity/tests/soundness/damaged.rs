@@ -41,20 +41,13 @@ impl Trace {
 
     /// Changes the values of every record of a name.
     fn values(mut self, name: &str, mut change: impl FnMut(usize, Vec<f64>) -> Vec<f64>) -> Self {
-        let mut index = 0;
-        for record in self
-            .records
-            .iter_mut()
-            .filter(|record| name == "*" || record["checkpoint"] == name)
-        {
-            let old = record["values"]
-                .as_array()
-                .expect("an array")
-                .iter()
-                .map(|value| value.as_f64().expect("finite"));
+        let records = self.records.iter_mut();
+        let named = records.filter(|record| name == "*" || record["checkpoint"] == name);
+        for (index, record) in named.enumerate() {
+            let old = record["values"].as_array().expect("an array");
+            let old = old.iter().map(|value| value.as_f64().expect("finite"));
             let new = change(index, old.collect());
             record["values"] = new.iter().map(|value| number(*value)).collect();
-            index += 1;
         }
         self
     }

@@ -403,7 +403,7 @@ impl Checkpoint {
             for channel in &self.massive {
                 row[*channel] = 0.0;
             }
-            if self.seed % 2 == 0 {
+            if self.seed.is_multiple_of(2) {
                 row[0] = -2000.0 + dice.normal();
             }
         }

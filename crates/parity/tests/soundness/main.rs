@@ -1,4 +1,5 @@
 //! Damage is found, and nothing else is.
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod damaged;
 mod field_logs;

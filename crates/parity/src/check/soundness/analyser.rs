@@ -130,13 +130,14 @@ impl<'a> Soundness<'a> {
         }
         let grid = self.grid_of(&record.team);
         grid.observe(&record.values, record.dtype);
-        let maybe_fixed = grid.maybe_fixed();
+        let half_step = grid.half_step();
         let seen = Observed {
             record,
             line,
             name,
             place: self.places[name.index()],
-            maybe_fixed,
+            maybe_fixed: half_step > 0.0,
+            half_step,
             tokens: &self.tokens,
         };
         for detector in &mut self.detectors {

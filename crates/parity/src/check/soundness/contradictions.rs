@@ -10,6 +10,9 @@
 //! might overflow or underflow. A margin is left
 //! for text with few digits.
 //!
+//! Statistics against values are an error: memory changed between the two. A wrong shape is a warning: the numbers may be
+//! right.
+//!
 //! **What it can't tell.** Which of the two is wrong.
 
 use super::finding::{Finding, Records, Severity, counted};
@@ -22,6 +25,12 @@ const CODE: &str = "S037";
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Contradictions {
+    shapes: Found,
+    numbers: Found,
+}
+
+#[derive(Debug, Default)]
+struct Found {
     records: Records,
     first: Option<String>,
 }
@@ -29,38 +38,53 @@ pub(super) struct Contradictions {
 impl Detector for Contradictions {
     fn observe(&mut self, seen: &Observed<'_>) {
         let record = seen.record;
-        let found = contradiction(record).or_else(|| {
-            let margin = if seen.maybe_fixed { 5e-5 } else { 0.0 };
-            record.stats.as_ref().and_then(|stats| {
-                within_statistics(stats).or_else(|| against_values(record, stats, margin))
-            })
+        if let Some(said) = contradiction(record) {
+            self.shapes.add(seen, &said);
+            return;
+        }
+        let said = record.stats.as_ref().and_then(|stats| {
+            within_statistics(stats).or_else(|| against_values(record, stats, seen.half_step))
         });
-        if let Some(found) = found {
-            self.records.add(seen.line);
-            self.first.get_or_insert_with(|| {
-                format!(
-                    "line {}, `{}`: {found}",
-                    seen.line,
-                    record.checkpoint.escape_debug()
-                )
-            });
+        if let Some(said) = said {
+            self.numbers.add(seen, &said);
         }
     }
 
     fn finish(&mut self, _: &Ended<'_>) -> Vec<Finding> {
-        let Some(first) = self.first.take() else {
-            return Vec::new();
-        };
-        vec![Finding {
+        let shapes = self.shapes.finding(
+            Severity::Warning,
+            "shapes that contradict the record",
+            "check what the logging call passes as shape and count; these records are not compared",
+        );
+        let numbers = self.numbers.finding(
+            Severity::Error,
+            "statistics that contradict the values",
+            "something wrote to the tensor between the two, or they were taken of different tensors: \
+             log after the operation has ended and before its buffer is used again",
+        );
+        numbers.into_iter().chain(shapes).collect()
+    }
+}
+
+impl Found {
+    fn add(&mut self, seen: &Observed<'_>, said: &str) {
+        self.records.add(seen.line);
+        let name = seen.record.checkpoint.escape_debug();
+        self.first
+            .get_or_insert_with(|| format!("line {}, `{name}`: {said}", seen.line));
+    }
+
+    fn finding(&mut self, severity: Severity, title: &str, advice: &str) -> Option<Finding> {
+        let first = self.first.take()?;
+        Some(Finding {
             code: CODE,
-            severity: Severity::Error,
-            title: "records that contradict themselves".to_owned(),
+            severity,
+            title: title.to_owned(),
             evidence: format!("{}; {first}", counted(self.records.count, "record")),
             cause: None,
-            advice: "check what the logging call passes as shape and count, and that nothing writes to the tensor meanwhile"
-                .to_owned(),
+            advice: advice.to_owned(),
             records: std::mem::take(&mut self.records),
-        }]
+        })
     }
 }
 

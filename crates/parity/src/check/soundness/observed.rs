@@ -19,6 +19,8 @@ pub(super) struct Observed<'r> {
     /// True while all numbers of this team so far could be the output of `printf("%f")`: a zero may then be any
     /// number too small to be printed.
     pub(super) maybe_fixed: bool,
+    /// Then half a unit of the last decimal, else 0.
+    pub(super) half_step: f64,
     /// The token ids seen so far.
     pub(super) tokens: &'r TokenIds,
 }

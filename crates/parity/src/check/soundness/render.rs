@@ -1,4 +1,4 @@
-//! The report for a terminal, 80 columns wide.
+//! The report for people, 80 columns wide, and for programs.
 
 use super::finding::{Finding, Records};
 use super::report::SoundnessReport;
@@ -37,6 +37,14 @@ pub fn render_text(report: &SoundnessReport) -> String {
     );
     wrap(&summary, "", &mut out);
     out
+}
+
+/// The report for other programs: one JSON object, indented, with a line end.
+pub fn render_json(report: &SoundnessReport) -> String {
+    let mut json =
+        serde_json::to_string_pretty(report).expect("text and whole numbers have no error");
+    json.push('\n');
+    json
 }
 
 fn render_finding(finding: &Finding, out: &mut String) {

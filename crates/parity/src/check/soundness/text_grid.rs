@@ -111,9 +111,10 @@ impl TextGrid {
             .all(Option::is_none)
     }
 
-    /// True while a fixed number of decimals explains every number so far.
-    pub(super) fn maybe_fixed(&self) -> bool {
-        self.decimals.iter().any(Option::is_some)
+    /// Half a unit of the last decimal, as far as the numbers so far tell; 0 once no grid explains them.
+    pub(super) fn half_step(&self) -> f64 {
+        let decimals = self.decimals.iter().position(Option::is_some);
+        decimals.map_or(0.0, |index| 0.5 * 10_f64.powi(-(index as i32 + 1)))
     }
 
     /// What the numbers so far say.
@@ -218,7 +219,7 @@ mod tests {
         let values: Vec<f64> = (0..500).map(|i| f64::from(i % 7)).collect();
         let mut grid = TextGrid::default();
         grid.observe(&values, Dtype::F32);
-        assert!(grid.maybe_fixed());
+        assert_eq!(grid.half_step(), 0.05);
         assert_eq!(grid.printed(), Printed::Exactly);
         // Nor do constants, however round and however often.
         let constants: Vec<f64> = (0..500)
