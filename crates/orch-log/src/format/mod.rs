@@ -32,7 +32,7 @@ pub use run_file::{ModelInfo, Run, RunFile};
 #[cfg(feature = "read")]
 pub use cursor::ParseError;
 #[cfg(feature = "read")]
-pub use parser::{Parsed, parse_line, parse_line_into};
+pub use parser::{Parsed, parse_line, parse_line_into, resync};
 #[cfg(feature = "read")]
 pub use record::Record;
 #[cfg(feature = "read")]

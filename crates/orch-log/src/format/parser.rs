@@ -64,6 +64,28 @@ pub fn parse_line_into(line: &[u8], record: &mut Record) -> Result<bool> {
     Ok(reader.lenient)
 }
 
+/// What a line that cannot be read may still hold: the rest of it from its last `{"checkpoint":` on.
+///
+/// When a process was stopped in the middle of a record, and another one wrote next, a whole record
+/// follows the half one on the same line.
+///
+/// # Example
+///
+/// ```
+/// use orch_log::format::{parse_line, resync};
+/// let line = br#"{"checkpoint":"a","team":"me","tok{"checkpoint":"b","team":"me","token_idx":0,"dtype":"f32","shape":"[]","values":[1]}"#;
+/// assert!(parse_line(line).is_err());
+/// let rest = resync(line).expect("a second start");
+/// assert_eq!(parse_line(rest).expect("a record").record.checkpoint, "b");
+/// ```
+pub fn resync(line: &[u8]) -> Option<&[u8]> {
+    const START: &[u8] = b"{\"checkpoint\":";
+    let last = line
+        .windows(START.len())
+        .rposition(|window| window == START)?;
+    (last > 0).then(|| &line[last..])
+}
+
 const CHECKPOINT: u32 = 1;
 const TEAM: u32 = 1 << 1;
 const TOKEN_IDX: u32 = 1 << 2;

@@ -62,6 +62,11 @@ pub struct Settings {
     pub max_bytes: Option<u64>,
     /// `ORCH_LOG_BUFFER`: bytes held back in memory per thread, for example `64K`; default none, so
     /// that a record survives `kill -9` as soon as its call has returned.
+    ///
+    /// With a buffer, up to that many bytes of every thread are lost by `kill -9`, `abort`, `_exit` and `exec`, and
+    /// at a usual `exit` those of threads that are still running. A thread that ends writes out what
+    /// it holds back for the global trace; [`flush_logs`](crate::flush_logs) and dropping a recorder write
+    /// out everything.
     pub buffer: Option<usize>,
     /// `ORCH_LOG_TS=1`: write `ts_ns`, nanoseconds since 1970; default off, to keep records small.
     pub timestamps: bool,
