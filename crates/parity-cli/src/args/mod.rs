@@ -4,6 +4,7 @@
 mod capture;
 mod check;
 mod compare;
+mod doctor;
 #[cfg(feature = "llama")]
 mod models;
 
@@ -11,6 +12,7 @@ mod models;
 pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, DetailArg};
 pub(crate) use check::Check;
 pub(crate) use compare::{Compare, Format};
+pub(crate) use doctor::Doctor;
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
 
@@ -65,6 +67,8 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Say whether a trace is what its engine computed, or was damaged on the way to disk
     Check(Check),
+    /// Say why there is no trace, or why it is of no use
+    Doctor(Doctor),
     /// Run a reference engine, or any program that uses ggml, and log its forward pass
     #[cfg(feature = "llama")]
     Capture(Capture),

@@ -4,6 +4,7 @@
 mod capture;
 mod check;
 mod compare;
+mod doctor;
 #[cfg(feature = "llama")]
 mod models;
 #[cfg(feature = "llama")]
@@ -20,6 +21,7 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
     match args.command {
         Command::Compare(compare) => compare::run(&compare, args.color),
         Command::Check(check) => check::run(&check, args.color),
+        Command::Doctor(doctor) => doctor::run(&doctor, args.color),
         #[cfg(feature = "llama")]
         Command::Capture(capture) => capture::run(capture, args.color),
         #[cfg(feature = "llama")]

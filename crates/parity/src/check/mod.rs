@@ -1,5 +1,6 @@
 //! Is each trace sound, and may these two be compared?
 
+pub mod doctor;
 mod finding;
 mod inputs;
 mod intervals;

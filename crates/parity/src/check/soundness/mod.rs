@@ -46,5 +46,5 @@ mod zeros;
 
 pub use analyser::Soundness;
 pub use finding::{Finding, Records, Severity};
-pub use render::{render_json, render_text};
+pub use render::{render_findings, render_json, render_text};
 pub use report::{SoundnessReport, check_trace};

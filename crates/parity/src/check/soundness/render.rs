@@ -8,11 +8,7 @@ const COLUMNS: usize = 80;
 
 /// The report as plain text with a line end.
 pub fn render_text(report: &SoundnessReport) -> String {
-    let mut out = String::new();
-    for finding in &report.findings {
-        render_finding(finding, &mut out);
-        out.push('\n');
-    }
+    let mut out = render_findings(&report.findings);
     let verdict = if report.damaged {
         "damaged: do not compare it"
     } else if report.findings.is_empty() {
@@ -36,6 +32,16 @@ pub fn render_text(report: &SoundnessReport) -> String {
         count("info"),
     );
     wrap(&summary, "", &mut out);
+    out
+}
+
+/// Findings as plain text, each with an empty line behind it.
+pub fn render_findings(findings: &[Finding]) -> String {
+    let mut out = String::new();
+    for finding in findings {
+        render_finding(finding, &mut out);
+        out.push('\n');
+    }
     out
 }
 
