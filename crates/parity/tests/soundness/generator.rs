@@ -100,6 +100,15 @@ enum Stored {
     Bf16,
 }
 
+/// What a logger writes.
+#[derive(Clone, Copy, Debug)]
+struct Style {
+    statistics: bool,
+    values: usize,
+    /// Nothing else, not even how many tokens a record covers.
+    six_fields: bool,
+}
+
 /// A whole trace.
 pub(crate) struct Sound {
     pub(crate) checkpoints: Vec<Checkpoint>,
@@ -127,8 +136,11 @@ impl Sound {
     }
 
     fn write(&mut self, dice: &mut Dice) {
-        let with_stats = self.text == Text::Exact && dice.chance(0.6);
-        let logged = [4, 8, 10, 10, 10, 16, 33][dice.below(7)];
+        let style = Style {
+            statistics: self.text == Text::Exact && dice.chance(0.6),
+            values: [4, 8, 10, 10, 10, 16, 33][dice.below(7)],
+            six_fields: dice.chance(0.2),
+        };
         let prompt = 1 + dice.below(12);
         let steps = dice.below(20);
         let batched = dice.chance(0.6);
@@ -158,37 +170,33 @@ impl Sound {
             }
             for index in 0..self.checkpoints.len() {
                 let values = self.checkpoints[index].values(fed, position, dice);
-                self.line(index, &values, (position, n, step), logged, with_stats);
+                self.line(index, &values, (position, n, step), style);
             }
             position += n;
             step += 1;
         }
     }
 
-    fn line(
-        &mut self,
-        index: usize,
-        values: &[f64],
-        at: (usize, usize, usize),
-        logged: usize,
-        with_stats: bool,
-    ) {
+    fn line(&mut self, index: usize, values: &[f64], at: (usize, usize, usize), style: Style) {
         let checkpoint = &self.checkpoints[index];
         let (position, n, step) = at;
         let shown: Vec<String> = values
             .iter()
-            .take(logged)
+            .take(style.values)
             .map(|value| number(*value, self.text))
             .collect();
         let _ = write!(
             self.lines,
-            r#"{{"checkpoint":"{}","team":"t","token_idx":{position},"dtype":"{}","shape":"[{n},{}]","values":[{}],"n_tokens":{n},"step":{step}"#,
+            r#"{{"checkpoint":"{}","team":"t","token_idx":{position},"dtype":"{}","shape":"[{n},{}]","values":[{}]"#,
             checkpoint.name,
             checkpoint.declared,
             values.len() / n,
             shown.join(","),
         );
-        if with_stats {
+        if !style.six_fields {
+            let _ = write!(self.lines, r#","n_tokens":{n},"step":{step}"#);
+        }
+        if style.statistics {
             let finite: Vec<f64> = values
                 .iter()
                 .copied()

@@ -43,7 +43,7 @@ impl Detector for Constant {
         }
         let all_equal = match (&record.stats, record.values.first()) {
             (Some(stats), _) => {
-                (stats.nan + stats.inf == 0 && stats.min == stats.max).then_some(stats.min)
+                (stats.nan == 0 && stats.inf == 0 && stats.min == stats.max).then_some(stats.min)
             }
             (None, Some(first)) if record.values.len() == elements => record
                 .values

@@ -52,11 +52,14 @@ impl Detector for Mixed {
                 Place::Tokens | Place::Layer(_, Stage::AttnScores | Stage::AttnProbs)
             )
         });
+        // Without a token count a batch of another length looks like a tensor of another width.
+        let is_row = record.has_n_tokens || seen.single_token();
         if has_width
+            && is_row
             && !sharded
             && let Some(elements) = record.len()
         {
-            let width = elements / record.n_tokens.max(1);
+            let width = elements / seen.n_tokens().max(1);
             let widths = self.widths.of(seen.name);
             let first = *widths.first.get_or_insert(width);
             if first != width {

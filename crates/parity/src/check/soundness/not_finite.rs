@@ -68,14 +68,14 @@ impl Detector for NotFinite {
             return;
         }
         let found = &mut self.found;
-        found.nan += nan;
-        found.infinite += infinite;
+        found.nan = found.nan.saturating_add(nan);
+        found.infinite = found.infinite.saturating_add(infinite);
         found.counted_all |= record.stats.is_some();
         let row = record.len().unwrap_or(0) / record.n_tokens.max(1);
         let whole = record.n_tokens > 1
             && record.stats.is_some()
             && row > 1
-            && (nan + infinite) % row as u64 == 0;
+            && nan.saturating_add(infinite) % row as u64 == 0;
         found.whole_rows = Some(found.whole_rows.unwrap_or(true) && whole);
         found
             .first

@@ -65,9 +65,19 @@ impl Observed<'_> {
         matches!(self.record.dtype, Dtype::F32)
     }
 
+    /// Token positions that the record covers.
+    ///
+    /// Six-field loggers do not say it; a first of several dimensions is then taken for the tokens.
+    pub(super) fn n_tokens(&self) -> usize {
+        match self.record.shape.as_slice() {
+            [first, _, ..] if !self.record.has_n_tokens => (*first).max(1),
+            _ => self.record.n_tokens,
+        }
+    }
+
     /// True where one token's row is all there is.
     pub(super) fn single_token(&self) -> bool {
-        self.record.n_tokens == 1
+        self.n_tokens() == 1
     }
 }
 

@@ -48,7 +48,7 @@ impl Detector for Positions {
             return;
         }
         let sequence = self.sequences.entry(record.seq).or_default();
-        let more = i64::try_from(record.n_tokens.saturating_sub(1)).unwrap_or(i64::MAX);
+        let more = i64::try_from(seen.n_tokens().saturating_sub(1)).unwrap_or(i64::MAX);
         let (first, last) = (record.token_idx, record.token_idx.saturating_add(more));
         sequence.names.of(seen.name).insert(first, last);
         sequence.all.insert(first, last);

@@ -18,7 +18,10 @@ impl TokenIds {
         if record.checkpoint != TOKENS {
             return;
         }
-        for (position, id) in (record.token_idx..).zip(&record.values) {
+        for (offset, id) in (0_i64..).zip(&record.values) {
+            let Some(position) = record.token_idx.checked_add(offset) else {
+                return;
+            };
             if self.ids.len() >= Self::MAX {
                 return;
             }
