@@ -214,16 +214,17 @@ inline float widen_bf16(std::uint16_t bits) noexcept {
     return float_of_bits(static_cast<std::uint32_t>(bits) << 16);
 }
 
-/// Exact: every binary16 is a binary32. Without a branch a loop over it vectorises: the exponent is
-/// moved to its new bias by a multiplication, which also makes subnormals normal.
+/// Exact: every binary16 is a binary32. No operand or result is subnormal, so that it holds too where the engine has
+/// subnormals flushed to zero.
 inline float widen_f16(std::uint16_t half) noexcept {
     const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-    const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7fffu) << 13;
-    const float scaled = float_of_bits(magnitude) * float_of_bits(0x77800000u);  // 2^112
-    // Infinity and NaN keep their payload bits: their exponent field is 31, not 143.
-    const std::uint32_t special = magnitude | 0x7f800000u;
-    const std::uint32_t bits = magnitude >= 0x0f800000u ? special : load<std::uint32_t>(&scaled);
-    return float_of_bits(sign | bits);
+    const std::uint32_t magnitude = half & 0x7fffu;
+    if (magnitude < 0x0400u) {  // subnormal: a multiple of 2^-24
+        const float value = static_cast<float>(magnitude) * float_of_bits(0x33800000u);
+        return float_of_bits(sign | load<std::uint32_t>(&value));
+    }
+    // The exponent moves from bias 15 to 127, that of infinity and NaN to all ones.
+    return float_of_bits(sign | ((magnitude << 13) + (magnitude < 0x7c00u ? 0x38000000u : 0x70000000u)));
 }
 
 inline float widen_f8_e5m2(std::uint8_t bits) noexcept {
@@ -235,8 +236,35 @@ inline float widen_f8_e4m3(std::uint8_t bits) noexcept {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x80u) << 24;
     const std::uint32_t magnitude = bits & 0x7fu;
     if (magnitude == 0x7fu) return float_of_bits(sign | 0x7fc00000u);
-    const float scaled = float_of_bits(magnitude << 20) * float_of_bits(0x7b800000u);  // 2^120
-    return float_of_bits(sign | load<std::uint32_t>(&scaled));
+    if (magnitude < 8u) {  // subnormal: a multiple of 2^-9
+        const float value = static_cast<float>(magnitude) * float_of_bits(0x3b000000u);
+        return float_of_bits(sign | load<std::uint32_t>(&value));
+    }
+    return float_of_bits(sign | ((magnitude << 20) + 0x3c000000u));  // bias 7 to 127
+}
+
+/// Element `at` of type `type`; rounded only where 64-bit integers exceed 2^53.
+template <class Scalar>
+inline Scalar element_as(const unsigned char* at, Type type) noexcept {
+    switch (type) {
+        case Type::f32: return static_cast<Scalar>(load<float>(at));
+        case Type::f64: return static_cast<Scalar>(load<double>(at));
+        case Type::f16: return static_cast<Scalar>(widen_f16(load<std::uint16_t>(at)));
+        case Type::bf16: return static_cast<Scalar>(widen_bf16(load<std::uint16_t>(at)));
+        case Type::f8_e4m3: return static_cast<Scalar>(widen_f8_e4m3(*at));
+        case Type::f8_e5m2: return static_cast<Scalar>(widen_f8_e5m2(*at));
+        case Type::i64: return static_cast<Scalar>(load<std::int64_t>(at));
+        case Type::i32: return static_cast<Scalar>(load<std::int32_t>(at));
+        case Type::i16: return static_cast<Scalar>(load<std::int16_t>(at));
+        case Type::i8: return static_cast<Scalar>(load<std::int8_t>(at));
+        case Type::u64: return static_cast<Scalar>(load<std::uint64_t>(at));
+        case Type::u32: return static_cast<Scalar>(load<std::uint32_t>(at));
+        case Type::u16: return static_cast<Scalar>(load<std::uint16_t>(at));
+        case Type::u8: return static_cast<Scalar>(*at);
+        case Type::boolean: return static_cast<Scalar>(*at != 0);
+        case Type::none: break;
+    }
+    return Scalar{0};
 }
 
 }  // namespace detail

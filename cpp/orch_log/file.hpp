@@ -11,33 +11,59 @@
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+#include <sys/types.h>
 #include <unistd.h>
 
 namespace orch_log {
 namespace detail {
 
-/// Keeps what a logging call must not change for its caller: `errno`, and the thread's cancellation
-/// state (`write` is a cancellation point, and a thread cancelled inside it would unwind through us).
-class CallGuard {
+/// Keeps the caller's `errno`.
+class ErrnoGuard {
 public:
-    CallGuard() noexcept : errno_(errno) {
-#if !defined(__ANDROID__)
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_);
-#endif
-    }
-    CallGuard(const CallGuard&) = delete;
-    CallGuard& operator=(const CallGuard&) = delete;
-    ~CallGuard() {
-#if !defined(__ANDROID__)
-        pthread_setcancelstate(cancel_state_, nullptr);
-#endif
-        errno = errno_;
-    }
+    ErrnoGuard() noexcept : errno_(errno) {}
+    ErrnoGuard(const ErrnoGuard&) = delete;
+    ErrnoGuard& operator=(const ErrnoGuard&) = delete;
+    ~ErrnoGuard() { errno = errno_; }
 
 private:
     int errno_;
-    int cancel_state_ = 0;
 };
+
+/// Keeps a cancelled thread alive through library calls that are cancellation points: it would unwind through us.
+class CancelGuard {
+public:
+#if defined(__ANDROID__)
+    CancelGuard() noexcept {}
+#else
+    CancelGuard() noexcept { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+    ~CancelGuard() { pthread_setcancelstate(before_, nullptr); }
+#endif
+    CancelGuard(const CancelGuard&) = delete;
+    CancelGuard& operator=(const CancelGuard&) = delete;
+
+private:
+    int before_ = 0;
+};
+
+/// Both, for everything but the usual record.
+class CallGuard {
+    ErrnoGuard errno_;
+    CancelGuard cancel_;
+};
+
+/// `write(2)`, without the cancellation point that libc puts around it: turning cancellation off and on again would
+/// cost as much as formatting two numbers.
+inline ssize_t write_now(int fd, const char* data, std::size_t size) noexcept {
+#if defined(__linux__)
+    return static_cast<ssize_t>(syscall(SYS_write, fd, data, size));
+#else
+    const CancelGuard guard;
+    return ::write(fd, data, size);
+#endif
+}
 
 /// `write` and `pwrite` past RLIMIT_FSIZE raise SIGXFSZ, whose default is to end the process. Only
 /// where such a limit is set: the signal is blocked, and one of ours taken back.
@@ -121,7 +147,7 @@ public:
         ssize_t written = -1;
         do {
             errno = 0;
-            written = ::write(fd_, data, size);
+            written = write_now(fd_, data, size);
         } while (written < 0 && errno == EINTR);
         if (written < 0) return 0;
         if (static_cast<std::size_t>(written) < size) errno = ENOSPC;  // a short write says no reason
@@ -130,6 +156,7 @@ public:
 
     /// All of `size` bytes at `offset`, in as many calls as it takes; false with `errno` set.
     bool write_at(const unsigned char* data, std::size_t size, std::uint64_t offset) noexcept {
+        const CancelGuard no_cancel;
         const FileSizeSignalGuard guard(limited_);
         while (size > 0) {
             const ssize_t written = ::pwrite(fd_, data, size, static_cast<off_t>(offset));

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "f32_batch.hpp"
 #include "number.hpp"
 
 namespace orch_log {
@@ -61,6 +62,8 @@ public:
     void integer(std::int64_t value) noexcept { at_ = put_integer(at_, value); }
     void number(float value) noexcept { at_ = put_f32(at_, value); }
     void number(double value) noexcept { at_ = put_f64(at_, value); }
+    /// Each followed by a comma.
+    void numbers(const float* values, std::size_t count) noexcept { at_ = put_f32_list(at_, values, count); }
     /// Takes back a comma or whatever else came last.
     void drop_last() noexcept { --at_; }
 
@@ -68,11 +71,30 @@ public:
     /// an engine passes as a name.
     __attribute__((noinline)) void quoted(std::string_view text) noexcept {
         *at_++ = '"';
-        std::size_t plain = 0;
-        while (plain < text.size() && is_plain(text[plain])) ++plain;
-        if (plain > 0) std::memcpy(at_, text.data(), plain);
-        at_ += plain;
-        text.remove_prefix(plain);
+        // Names are mostly plain: eight bytes at a time, the last eight overlapping those before, until some need a
+        // second look.
+        if (text.size() >= 8) {
+            const char* last = text.data() + text.size() - 8;
+            const char* from = text.data();
+            std::uint64_t bytes = load<std::uint64_t>(from);
+            while (from < last && all_plain(bytes)) {
+                std::memcpy(at_, &bytes, 8);
+                const std::ptrdiff_t step = last - from < 8 ? last - from : 8;
+                at_ += step;
+                from += step;
+                bytes = load<std::uint64_t>(from);
+            }
+            text.remove_prefix(static_cast<std::size_t>(from - text.data()));
+            if (all_plain(bytes)) {
+                std::memcpy(at_, &bytes, 8);
+                at_ += 8;
+                text.remove_prefix(8);
+            }
+        }
+        while (!text.empty() && is_plain(text[0])) {
+            *at_++ = text[0];
+            text.remove_prefix(1);
+        }
         while (!text.empty()) text.remove_prefix(escaped(text));
         *at_++ = '"';
     }
@@ -81,6 +103,14 @@ private:
     static bool is_plain(char c) noexcept {
         const unsigned char byte = static_cast<unsigned char>(c);
         return byte >= 0x20 && byte < 0x80 && c != '"' && c != '\\';
+    }
+
+    /// Whether none of eight bytes is a control character, a quote, a backslash or past ASCII. A false "no" only costs time.
+    static bool all_plain(std::uint64_t bytes) noexcept {
+        constexpr std::uint64_t ones = 0x0101010101010101u;
+        constexpr std::uint64_t high = 0x8080808080808080u;
+        const auto has_zero = [](std::uint64_t word) { return (word - ones) & ~word & high; };
+        return ((bytes | (bytes - ones * 0x20) | has_zero(bytes ^ ones * '"') | has_zero(bytes ^ ones * '\\')) & high) == 0;
     }
 
     std::size_t escaped(std::string_view text) noexcept {

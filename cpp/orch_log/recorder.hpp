@@ -16,7 +16,6 @@
 #include "event.hpp"
 #include "file.hpp"
 #include "filter.hpp"
-#include "float_guard.hpp"
 #include "payload.hpp"
 #include "run.hpp"
 #include "settings.hpp"
@@ -99,7 +98,7 @@ public:
     Status log_raw(const Event& event, const detail::RawView& view) noexcept {
         if (!sink_.is_open()) return Status::off;
         if (!wants(event.checkpoint_, event.token_idx_, event.has_n_tokens_ ? event.n_tokens_ : 1)) return Status::filtered;
-        const detail::CallGuard guard;
+        const detail::ErrnoGuard guard;
         detail::LineBuffer buffer;
         if (!buffer.owned()) return sink_.lose(1, Status::reentered, 0);
         if (view.type == Type::none) return sink_.lose(1, Status::unknown_dtype, 0);
@@ -110,7 +109,7 @@ public:
 
     /// Counts a record that a caller could not even describe.
     Status refuse(Status reason) noexcept {
-        const detail::CallGuard guard;
+        const detail::ErrnoGuard guard;
         return sink_.is_open() ? sink_.lose(1, reason, 0) : Status::off;
     }
 
@@ -173,7 +172,6 @@ private:
         char* memory = buffer.reserve(1 + detail::Composer::reserve_bytes(event, sink_.team().size(), values,
                                                                          6 * detail::Payloads::max_name_bytes));
         if (memory == nullptr) return sink_.lose(1, Status::out_of_memory, ENOMEM);
-        const detail::FloatGuard floats;
         detail::Extras extras;
         detail::Summary summary;
         if (detail_ != Detail::values) {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "float_guard.hpp"
 #include "precise_math.hpp"
 #include "summary.hpp"
 #include "summary_dispatch.hpp"
@@ -31,7 +32,7 @@ public:
     void add(const Scalar* x, std::size_t count, std::size_t ahead_bytes) noexcept {
         const std::size_t whole = count / block_elements * block_elements;
         if (whole > 0) add_whole(x, whole, ahead_bytes);
-        if (count > whole) add_checked(x + whole, count - whole);
+        if (count > whole) add_last(x + whole, count - whole);
     }
 
     Summary finish() noexcept {
@@ -62,15 +63,28 @@ private:
             return;
         }
         stats_.n += count;
-        if (found.has_zero) {
-            for (std::size_t i = 0; i < count; ++i) stats_.zero += absolute_bits(x + i) == 0;
-        }
+        if (found.has_zero) stats_.zero += count_zeros(x, count);
         widen_range(found.min, found.max);
         add_blocks_here(machine_, x, count / block_elements, ahead_bytes, accumulator_);
     }
 
-    /// One block, element by element: the last one, which is filled up with zeros, or one with NaNs or
-    /// infinities, which count as zeros in sums and sketch.
+    /// The last block, filled up with zeros for sums and sketch, and with an element of its own for the survey.
+    void add_last(const Scalar* x, std::size_t count) noexcept {
+        alignas(64) Scalar block[block_elements];
+        const std::size_t surveyed = (count + columns - 1) / columns * columns;
+        std::memcpy(block, x, count * sizeof(Scalar));
+        const Scalar filling = block[0];
+        for (std::size_t i = count; i < surveyed; ++i) block[i] = filling;
+        const Survey<Scalar> found = survey_here(machine_, static_cast<const Scalar*>(block), surveyed);
+        if (!found.finite) return add_checked(x, count);
+        stats_.n += count;
+        if (found.has_zero) stats_.zero += count_zeros(x, count);
+        widen_range(found.min, found.max);
+        std::memset(static_cast<void*>(block + count), 0, (block_elements - count) * sizeof(Scalar));
+        add_blocks_here(machine_, static_cast<const Scalar*>(block), 1, 0, accumulator_);
+    }
+
+    /// One block with NaNs or infinities, which count as zeros in sums and sketch, element by element.
     void add_checked(const Scalar* x, std::size_t count) noexcept {
         alignas(64) Scalar block[block_elements] = {};
         stats_.n += count;
@@ -86,6 +100,12 @@ private:
         add_blocks_here(machine_, static_cast<const Scalar*>(block), 1, 0, accumulator_);
     }
 
+    static std::size_t count_zeros(const Scalar* x, std::size_t count) noexcept {
+        std::size_t zeros = 0;
+        for (std::size_t i = 0; i < count; ++i) zeros += absolute_bits(x + i) == 0;
+        return zeros;
+    }
+
     void widen_range(Scalar low, Scalar high) noexcept {
         if (low < min_) min_ = low;
         if (high > max_) max_ = high;
@@ -94,11 +114,14 @@ private:
     static Bits absolute_bits(const Scalar* at) noexcept { return load<Bits>(at) & magnitude; }
 
     /// Sixteen lanes to one, in the order that the specification fixes.
-    static double fold(double (&lanes)[columns]) noexcept {
-        unroll<8>([&](auto l) ORCH_LOG_LAMBDA { lanes[l] += lanes[l + 8]; });
-        unroll<4>([&](auto l) ORCH_LOG_LAMBDA { lanes[l] += lanes[l + 4]; });
-        unroll<2>([&](auto l) ORCH_LOG_LAMBDA { lanes[l] += lanes[l + 2]; });
-        return lanes[0] + lanes[1];
+    static double fold(const double (&lanes)[columns]) noexcept {
+        typedef double Pair __attribute__((vector_size(16)));
+        Pair pairs[8];
+        std::memcpy(pairs, lanes, sizeof pairs);
+        for (std::size_t distance = 4; distance > 0; distance /= 2) {
+            for (std::size_t i = 0; i < distance; ++i) pairs[i] += pairs[i + distance];
+        }
+        return pairs[0][0] + pairs[0][1];
     }
 
     Accumulator accumulator_;
@@ -111,30 +134,6 @@ private:
 /// The types whose elements are all exact in an f32.
 constexpr bool fits_f32(Type type) noexcept {
     return size_bytes(type) <= 2 || type == Type::f32;
-}
-
-/// Element `at` of type `type`; rounded only where 64-bit integers exceed 2^53.
-template <class Scalar>
-inline Scalar element_as(const unsigned char* at, Type type) noexcept {
-    switch (type) {
-        case Type::f32: return static_cast<Scalar>(load<float>(at));
-        case Type::f64: return static_cast<Scalar>(load<double>(at));
-        case Type::f16: return static_cast<Scalar>(widen_f16(load<std::uint16_t>(at)));
-        case Type::bf16: return static_cast<Scalar>(widen_bf16(load<std::uint16_t>(at)));
-        case Type::f8_e4m3: return static_cast<Scalar>(widen_f8_e4m3(*at));
-        case Type::f8_e5m2: return static_cast<Scalar>(widen_f8_e5m2(*at));
-        case Type::i64: return static_cast<Scalar>(load<std::int64_t>(at));
-        case Type::i32: return static_cast<Scalar>(load<std::int32_t>(at));
-        case Type::i16: return static_cast<Scalar>(load<std::int16_t>(at));
-        case Type::i8: return static_cast<Scalar>(load<std::int8_t>(at));
-        case Type::u64: return static_cast<Scalar>(load<std::uint64_t>(at));
-        case Type::u32: return static_cast<Scalar>(load<std::uint32_t>(at));
-        case Type::u16: return static_cast<Scalar>(load<std::uint16_t>(at));
-        case Type::u8: return static_cast<Scalar>(*at);
-        case Type::boolean: return static_cast<Scalar>(*at != 0);
-        case Type::none: break;
-    }
-    return Scalar{0};
 }
 
 template <class Scalar>
@@ -167,11 +166,30 @@ inline Summary summarise_converted(const RawView& view) noexcept {
     return summariser.finish();
 }
 
+/// f16 or bf16, contiguous.
+inline Summary summarise_halves(const RawView& view) noexcept {
+    Summariser<float> summariser;
+    constexpr std::size_t stretch = Summariser<float>::stretch;
+    alignas(64) float widened[stretch];
+    const Machine here = machine();
+    const unsigned char* data = view.data;
+    for (std::size_t left = view.count; left > 0;) {
+        const std::size_t count = left < stretch ? left : stretch;
+        widen_halves(here, view.type == Type::f16, data, count, widened);
+        summariser.add(widened, count, 0);
+        data += 2 * count;
+        left -= count;
+    }
+    return summariser.finish();
+}
+
 /// Statistics and sketch over all elements in logical order.
 inline Summary summarise(const RawView& view) noexcept {
+    const FloatGuard floats;
     const bool contiguous = view.contiguous();
     if (contiguous && view.type == Type::f32) return summarise_in_place<float>(view.data, view.count);
     if (contiguous && view.type == Type::f64) return summarise_in_place<double>(view.data, view.count);
+    if (contiguous && (view.type == Type::f16 || view.type == Type::bf16)) return summarise_halves(view);
     return fits_f32(view.type) ? summarise_converted<float>(view) : summarise_converted<double>(view);
 }
 

@@ -68,6 +68,8 @@ struct Lanes {
     typedef std::uint64_t U __attribute__((vector_size(W * 8)));
     typedef float F __attribute__((vector_size(W * 4)));
     typedef std::uint32_t H __attribute__((vector_size(W * 4)));
+    typedef std::int32_t I __attribute__((vector_size(W * 4)));
+    typedef std::uint16_t S __attribute__((vector_size(W * 2)));
 };
 
 /// Columns `first` to `first + W` of a block, kept in registers from the first row to the last projection.
@@ -247,6 +249,41 @@ ORCH_LOG_INLINE void add_blocks(const Scalar* x, std::size_t blocks, std::size_t
             for (std::size_t at = 0; at < block_bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(next + at));
         }
         add_block<W>(x, to);
+    }
+}
+
+/// `widen_f16` or `widen_bf16` of `count` elements at `data`, of any alignment.
+template <std::size_t W>
+ORCH_LOG_INLINE void widen(bool is_f16, const unsigned char* data, std::size_t count, float* to) noexcept {
+    typedef typename Lanes<W>::S Halves;
+    typedef typename Lanes<W>::H Bits;
+    typedef typename Lanes<W>::F Floats;
+    typedef typename Lanes<W>::I Signed;
+    std::size_t i = 0;
+    for (; i + W <= count; i += W) {
+        Halves halves;
+        std::memcpy(&halves, data + 2 * i, sizeof halves);
+        const Bits wide = __builtin_convertvector(halves, Bits);
+        Bits bits;
+        if (is_f16) {
+            const Bits magnitude = (wide & 0x7fffu) << 13;
+            // A subnormal counts units of 2^-24: as the fraction of 2^-14 it is exact, and 2^-14 taken off again.
+            const Floats base = reinterpret_cast<Floats>(Bits{} + 0x38800000u);
+            const Floats small = reinterpret_cast<Floats>(magnitude + 0x38800000u) - base;
+            const Signed is_small = reinterpret_cast<Signed>(magnitude) < 0x00800000;
+            const Signed is_special = reinterpret_cast<Signed>(magnitude) >= 0x0f800000;
+            const Bits normal = magnitude + 0x38000000u + (reinterpret_cast<Bits>(is_special) & 0x38000000u);
+            const Bits chosen = (reinterpret_cast<Bits>(small) & reinterpret_cast<Bits>(is_small)) |
+                                (normal & ~reinterpret_cast<Bits>(is_small));
+            bits = chosen | (wide & 0x8000u) << 16;
+        } else {
+            bits = wide << 16;
+        }
+        std::memcpy(to + i, &bits, sizeof bits);
+    }
+    for (; i < count; ++i) {
+        const std::uint16_t half = load<std::uint16_t>(data + 2 * i);
+        to[i] = is_f16 ? widen_f16(half) : widen_bf16(half);
     }
 }
 

@@ -40,7 +40,7 @@ def check_logarithms():
 
 
 def rows(items, width):
-    return "\n".join("        " + ", ".join(items[i : i + width]) + "," for i in range(0, len(items), width))
+    return "\n".join("    " + ", ".join(items[i : i + width]) + "," for i in range(0, len(items), width))
 
 
 def text():
@@ -59,12 +59,11 @@ namespace orch_log {{
 namespace detail {{
 
 /// floor(10^k / 2^(floor(log2 10^k) - 63)) + 1 for k in {LEAST_64}..={GREATEST_64}: all that an f32 needs.
-inline std::uint64_t power_of_ten_64(int k) noexcept {{
-    static constexpr std::uint64_t table[] = {{
+inline constexpr std::uint64_t powers_of_ten_64[] = {{
 {rows(short, 4)}
-    }};
-    return table[k + {-LEAST_64}];
-}}
+}};
+
+inline std::uint64_t power_of_ten_64(int k) noexcept {{ return powers_of_ten_64[k + {-LEAST_64}]; }}
 
 struct Power {{
     std::uint64_t high;

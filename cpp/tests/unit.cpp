@@ -400,6 +400,7 @@ void the_caller_notices_nothing() {
     CHECK_EQUAL(json::field(trace.last(), "values"), "[5.9604645e-8,0.0]");
     CHECK(trace.recorder.log(Event("f32", 0), smaller) == Status::written);
     CHECK_EQUAL(json::field(trace.last(), "zero"), "1");
+    CHECK_EQUAL(json::field(trace.last(), "max"), "1e-45");
     CHECK_EQUAL(_mm_getcsr(), flush_to_zero);
     _mm_setcsr(0x1f80);
 #endif
