@@ -314,6 +314,7 @@ void speed(const char* where, orch_log::Type type, std::size_t count, std::size_
 
 int main(int argc, char** argv) {
     if (argc != 2) return 2;
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     folder = argv[1];
     unsetenv("ORCH_LOG_FILE");
     using orch_log::Type;

@@ -118,10 +118,10 @@ private:
         typedef double Pair __attribute__((vector_size(16)));
         Pair pairs[8];
         std::memcpy(pairs, lanes, sizeof pairs);
-        for (std::size_t distance = 4; distance > 0; distance /= 2) {
-            for (std::size_t i = 0; i < distance; ++i) pairs[i] += pairs[i + distance];
-        }
-        return pairs[0][0] + pairs[0][1];
+        const Pair first = (pairs[0] + pairs[4]) + (pairs[2] + pairs[6]);
+        const Pair second = (pairs[1] + pairs[5]) + (pairs[3] + pairs[7]);
+        const Pair sum = first + second;
+        return sum[0] + sum[1];
     }
 
     Accumulator accumulator_;
@@ -176,9 +176,11 @@ inline Summary summarise_halves(const RawView& view) noexcept {
     for (std::size_t left = view.count; left > 0;) {
         const std::size_t count = left < stretch ? left : stretch;
         widen_halves(here, view.type == Type::f16, data, count, widened);
-        summariser.add(widened, count, 0);
         data += 2 * count;
         left -= count;
+        const std::size_t next = left < stretch ? left : stretch;
+        for (std::size_t at = 0; at < 2 * next; at += 64) __builtin_prefetch(data + at);
+        summariser.add(widened, count, 0);
     }
     return summariser.finish();
 }
