@@ -4,9 +4,16 @@ the allocator's, the rest is what the program computed."""
 
 import json
 import math
+import re
 import sys
 
-records = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+
+def python_json(line):
+    """What C's %f prints of a heap word that happens to be no number, as Python's json spells it."""
+    return re.sub(r"-?nan\b", "NaN", re.sub(r"\binf\b", "Infinity", line))
+
+
+records = [json.loads(python_json(line)) for line in open(sys.argv[1], encoding="utf-8")]
 assert len(records) == 14, f"{len(records)} records"
 damaged = set()
 for record in records:
