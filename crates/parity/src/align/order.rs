@@ -1,97 +1,8 @@
 //! The canonical checkpoints in dataflow order, and which of them each one is computed from.
 
-/// A point of a decoder layer, in dataflow order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
-    /// Norm before attention.
-    AttnNorm,
-    /// Query projection.
-    Q,
-    /// Key projection.
-    K,
-    /// Value projection.
-    V,
-    /// Norm of the queries.
-    QNorm,
-    /// Norm of the keys.
-    KNorm,
-    /// Queries after rotary embedding.
-    QRope,
-    /// Keys after rotary embedding.
-    KRope,
-    /// Scaled, unmasked scores.
-    AttnScores,
-    /// Probabilities.
-    AttnProbs,
-    /// Probabilities times values.
-    AttnContext,
-    /// Output projection.
-    AttnOut,
-    /// Residual after attention.
-    AttnResidual,
-    /// Norm before the feed-forward part.
-    FfnNorm,
-    /// Gate projection.
-    FfnGate,
-    /// Up projection.
-    FfnUp,
-    /// Activation.
-    FfnAct,
-    /// Down projection.
-    FfnOut,
-    /// Residual after the feed-forward part.
-    Output,
-}
+use std::collections::BTreeSet;
 
-impl Stage {
-    /// All stages in dataflow order.
-    pub const ALL: [Self; 19] = [
-        Self::AttnNorm,
-        Self::Q,
-        Self::K,
-        Self::V,
-        Self::QNorm,
-        Self::KNorm,
-        Self::QRope,
-        Self::KRope,
-        Self::AttnScores,
-        Self::AttnProbs,
-        Self::AttnContext,
-        Self::AttnOut,
-        Self::AttnResidual,
-        Self::FfnNorm,
-        Self::FfnGate,
-        Self::FfnUp,
-        Self::FfnAct,
-        Self::FfnOut,
-        Self::Output,
-    ];
-
-    /// The name without its layer.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AttnNorm => "attn_norm",
-            Self::Q => "q",
-            Self::K => "k",
-            Self::V => "v",
-            Self::QNorm => "q_norm",
-            Self::KNorm => "k_norm",
-            Self::QRope => "q_rope",
-            Self::KRope => "k_rope",
-            Self::AttnScores => "attn_scores",
-            Self::AttnProbs => "attn_probs",
-            Self::AttnContext => "attn_context",
-            Self::AttnOut => "attn_out",
-            Self::AttnResidual => "attn_residual",
-            Self::FfnNorm => "ffn_norm",
-            Self::FfnGate => "ffn_gate",
-            Self::FfnUp => "ffn_up",
-            Self::FfnAct => "ffn_act",
-            Self::FfnOut => "ffn_out",
-            Self::Output => "output",
-        }
-    }
-}
+use super::stage::Stage;
 
 /// The place of a canonical checkpoint; places compare in dataflow order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,8 +58,9 @@ impl Place {
     /// The places that this one is computed from, for a model of `layers` layers.
     ///
     /// The vocabulary of a decoder with pre-norm residual blocks; a step that a model does not have (norms
-    /// of queries and keys) is passed through by [`inputs_of`].
-    fn inputs(self, layers: u32) -> Vec<Self> {
+    /// of queries and keys) is passed through by [`inputs_of`]. `captured` tells whether a block has experts, as one
+    /// of them is captured where it does.
+    fn inputs(self, layers: u32, captured: &dyn Fn(&str) -> bool) -> Vec<Self> {
         use Stage as S;
         let residual_stream = |layer: u32| match layer.checked_sub(1) {
             Some(before) => Self::Layer(before, S::Output),
@@ -177,12 +89,43 @@ impl Place {
                     S::AttnProbs => here(&[S::AttnScores]),
                     S::AttnContext => here(&[S::AttnProbs, S::V]),
                     S::AttnOut => here(&[S::AttnContext]),
-                    S::AttnResidual => vec![Self::Layer(layer, S::AttnOut), residual_stream(layer)],
+                    S::AttnPostNorm => here(&[S::AttnOut]),
+                    S::AttnResidual => {
+                        vec![Self::Layer(layer, S::AttnPostNorm), residual_stream(layer)]
+                    }
                     S::FfnNorm => here(&[S::AttnResidual]),
                     S::FfnGate | S::FfnUp => here(&[S::FfnNorm]),
                     S::FfnAct => here(&[S::FfnGate, S::FfnUp]),
-                    S::FfnOut => here(&[S::FfnAct]),
-                    S::Output => here(&[S::FfnOut, S::AttnResidual]),
+                    S::FfnRouter => here(&[S::FfnNorm]),
+                    S::FfnRouterProbs => here(&[S::FfnRouter]),
+                    S::FfnExperts => here(&[S::FfnRouterProbs]),
+                    S::FfnExpertWeights => here(&[S::FfnRouterProbs, S::FfnExperts]),
+                    S::FfnExpertGate | S::FfnExpertUp => here(&[S::FfnNorm, S::FfnExperts]),
+                    S::FfnExpertAct => here(&[S::FfnExpertGate, S::FfnExpertUp]),
+                    S::FfnExpertOut => here(&[S::FfnExpertAct, S::FfnExperts]),
+                    S::FfnSharedRouter => here(&[S::FfnNorm]),
+                    S::FfnSharedWeight => here(&[S::FfnSharedRouter]),
+                    S::FfnSharedGate | S::FfnSharedUp => here(&[S::FfnNorm]),
+                    S::FfnSharedAct => here(&[S::FfnSharedGate, S::FfnSharedUp]),
+                    S::FfnSharedOut => here(&[S::FfnSharedAct]),
+                    S::FfnOut => {
+                        let has = |kind: fn(Stage) -> bool| {
+                            let mut of_kind = S::ALL.into_iter().filter(|stage| kind(*stage));
+                            of_kind.any(|stage| captured(&Self::Layer(layer, stage).name()))
+                        };
+                        match (has(S::is_expert), has(S::is_shared_expert)) {
+                            (false, _) => here(&[S::FfnAct]),
+                            (true, false) => here(&[S::FfnExpertOut, S::FfnExpertWeights]),
+                            (true, true) => here(&[
+                                S::FfnExpertOut,
+                                S::FfnExpertWeights,
+                                S::FfnSharedOut,
+                                S::FfnSharedWeight,
+                            ]),
+                        }
+                    }
+                    S::FfnPostNorm => here(&[S::FfnOut]),
+                    S::Output => here(&[S::FfnPostNorm, S::AttnResidual]),
                 }
             }
         }
@@ -205,9 +148,9 @@ impl Place {
 /// ```
 pub fn inputs_of(checkpoint: &str, layers: u32, captured: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut open: Vec<Place> =
-        Place::of(checkpoint).map_or_else(Vec::new, |place| place.inputs(layers));
+        Place::of(checkpoint).map_or_else(Vec::new, |place| place.inputs(layers, captured));
     open.reverse();
     while let Some(place) = open.pop() {
         if !seen.insert(place) {
@@ -217,7 +160,7 @@ pub fn inputs_of(checkpoint: &str, layers: u32, captured: &dyn Fn(&str) -> bool)
         if captured(&name) {
             found.push(name);
         } else {
-            open.extend(place.inputs(layers).into_iter().rev());
+            open.extend(place.inputs(layers, captured).into_iter().rev());
         }
     }
     found
@@ -231,7 +174,10 @@ mod tests {
     fn the_order_is_that_of_the_vocabulary() {
         // The list of the trace format, written out once more.
         let layer = "attn_norm q k v q_norm k_norm q_rope k_rope attn_scores attn_probs attn_context attn_out \
-                     attn_residual ffn_norm ffn_gate ffn_up ffn_act ffn_out output";
+                     attn_post_norm attn_residual ffn_norm ffn_gate ffn_up ffn_act ffn_router ffn_router_probs \
+                     ffn_experts ffn_expert_weights ffn_expert_gate ffn_expert_up ffn_expert_act ffn_expert_out \
+                     ffn_shared_router ffn_shared_weight ffn_shared_gate ffn_shared_up ffn_shared_act \
+                     ffn_shared_out ffn_out ffn_post_norm output";
         let mut names = vec!["tokens".to_owned(), "embedding".to_owned()];
         for index in [0, 1, 9, 10] {
             names.extend(
@@ -259,14 +205,19 @@ mod tests {
         for layer in 0..2 {
             for stage in Stage::ALL {
                 let place = Place::Layer(layer, stage);
-                let inputs = place.inputs(2);
-                assert!(
-                    !inputs.is_empty() && inputs.iter().all(|input| *input < place),
-                    "{place:?}"
-                );
+                for captured in [true, false] {
+                    let inputs = place.inputs(2, &|_| captured);
+                    assert!(
+                        !inputs.is_empty() && inputs.iter().all(|input| *input < place),
+                        "{place:?}"
+                    );
+                }
             }
         }
-        assert_eq!(Place::FinalNorm.inputs(2), [Place::Layer(1, Stage::Output)]);
+        assert_eq!(
+            Place::FinalNorm.inputs(2, &|_| true),
+            [Place::Layer(1, Stage::Output)]
+        );
     }
 
     #[test]
@@ -274,6 +225,11 @@ mod tests {
         let everything = |_: &str| true;
         assert_eq!(
             inputs_of("layer_2_attn_residual", 4, &everything),
+            ["layer_2_attn_post_norm", "layer_1_output"]
+        );
+        let no_post_norms = |name: &str| !name.ends_with("post_norm");
+        assert_eq!(
+            inputs_of("layer_2_attn_residual", 4, &no_post_norms),
             ["layer_2_attn_out", "layer_1_output"]
         );
         assert_eq!(inputs_of("final_norm", 4, &everything), ["layer_3_output"]);
@@ -284,5 +240,27 @@ mod tests {
         );
         assert!(inputs_of("layer_0_q", 4, &|_| false).is_empty());
         assert!(inputs_of("my_own_name", 4, &everything).is_empty());
+    }
+
+    #[test]
+    fn a_block_has_experts_or_one_feed_forward_part() {
+        let out = |without: &[&str]| {
+            let captured = |name: &str| !without.iter().any(|part| name.contains(part));
+            inputs_of("layer_1_ffn_out", 4, &captured)
+        };
+        let shared = ["layer_1_ffn_shared_out", "layer_1_ffn_shared_weight"];
+        let routed = ["layer_1_ffn_expert_out", "layer_1_ffn_expert_weights"];
+        assert_eq!(out(&["expert", "router", "shared"]), ["layer_1_ffn_act"]);
+        assert_eq!(out(&["ffn_act", "shared"]), routed);
+        assert_eq!(out(&["ffn_act"]), [routed, shared].concat());
+        // With a filter that leaves little, what is left stands in.
+        assert_eq!(
+            out(&["expert_", "probs", "shared", "ffn_act"]),
+            [
+                "layer_1_ffn_norm",
+                "layer_1_ffn_experts",
+                "layer_1_ffn_router"
+            ]
+        );
     }
 }

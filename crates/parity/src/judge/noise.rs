@@ -61,7 +61,7 @@ struct OperationRow {
 ///
 /// The same measurements: ratios of the largest noise of these operations to that of queries and keys, in the middle of
 /// what the classes of weights show.
-const OPERATIONS: [OperationRow; 4] = [
+const OPERATIONS: [OperationRow; 5] = [
     OperationRow {
         stages: &[Stage::Q, Stage::K, Stage::QRope, Stage::KRope],
         gain: 1.0,
@@ -93,7 +93,28 @@ const OPERATIONS: [OperationRow; 4] = [
         reason: "products of two noisy tensors, and sums that cancel",
     },
     OperationRow {
-        stages: &[Stage::AttnContext, Stage::AttnOut],
+        stages: &[
+            Stage::FfnRouter,
+            Stage::FfnRouterProbs,
+            Stage::FfnExperts,
+            Stage::FfnExpertWeights,
+            Stage::FfnExpertGate,
+            Stage::FfnExpertUp,
+            Stage::FfnExpertAct,
+            Stage::FfnExpertOut,
+            Stage::FfnSharedRouter,
+            Stage::FfnSharedWeight,
+            Stage::FfnSharedGate,
+            Stage::FfnSharedUp,
+            Stage::FfnSharedAct,
+            Stage::FfnSharedOut,
+            Stage::FfnPostNorm,
+        ],
+        gain: 2.7,
+        reason: "steps that the measured models lack: taken as their likes without experts",
+    },
+    OperationRow {
+        stages: &[Stage::AttnContext, Stage::AttnOut, Stage::AttnPostNorm],
         gain: 4.0,
         reason: "a weighted mean of values that nearly cancel",
     },

@@ -113,9 +113,10 @@ pub(super) fn is_probabilities(place: Option<Place>) -> bool {
     matches!(place, Some(Place::Layer(_, Stage::AttnProbs)))
 }
 
-/// True where the values of a token do not depend on its position or on the tokens before it, so that a repeated token
-/// repeats them bit for bit.
-pub(super) fn ignores_position(place: Place) -> bool {
+/// True where the values of a token may depend neither on its position nor on the tokens before it, so that a repeated
+/// token repeats them bit for bit. With learned positions, as GPT-2 has them, they do depend on the position; the place
+/// alone does not tell, and passing over them costs less than a false alarm.
+pub(super) fn may_ignore_position(place: Place) -> bool {
     use Stage as S;
     match place {
         Place::Tokens | Place::Embedding => true,

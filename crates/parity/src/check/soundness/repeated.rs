@@ -14,7 +14,7 @@
 //! nothing; only a second trace shows it.
 
 use super::finding::{Finding, Records, Severity, counted, name_list};
-use super::observed::{Detector, Ended, Observed, PerName, ignores_position};
+use super::observed::{Detector, Ended, Observed, PerName, may_ignore_position};
 use orch_log::format::Record;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -47,7 +47,7 @@ impl Detector for Repeated {
         let (Some(place), Some(values)) = (seen.place, seen.floats()) else {
             return;
         };
-        if !seen.single_token() || ignores_position(place) || distinct(values) < DISTINCT {
+        if !seen.single_token() || may_ignore_position(place) || distinct(values) < DISTINCT {
             return;
         }
         let hash = fingerprint(record);
