@@ -4,7 +4,8 @@ use super::bands::BandCounts;
 use super::criterion::Limit;
 use super::detail::{Compared, Detail};
 use super::first::First;
-use crate::align::{Key, Names, Pair};
+use super::summary::PairSummary;
+use crate::align::{Key, NameId, Names, Pair};
 use crate::measure::{Basis, Measured};
 use std::collections::BTreeMap;
 
@@ -74,6 +75,8 @@ pub struct Tally {
     latest: Vec<Latest>,
     first: Option<First>,
     worst: Vec<Detail>,
+    pairs: Vec<PairSummary>,
+    pairs_left_out: u64,
 }
 
 impl Tally {
@@ -92,6 +95,8 @@ impl Tally {
             latest: Vec::new(),
             first: None,
             worst: Vec::new(),
+            pairs: Vec::new(),
+            pairs_left_out: 0,
         }
     }
 
@@ -110,6 +115,7 @@ impl Tally {
             Basis::AtLeast { .. } => self.bases.stats += 1,
         }
         self.note_name(&pair.key, measured, above_limit);
+        self.keep_summary(pair, &compared, above_limit);
         let is_first = above_limit
             && self
                 .first
@@ -177,6 +183,17 @@ impl Tally {
             larger(tally.min_cosine.map(|x| -x), measured.cosine.map(|x| -x)).map(|x| -x);
     }
 
+    fn keep_summary(&mut self, pair: &Pair, compared: &Compared, above_limit: bool) {
+        match self.names.find(&pair.key.checkpoint) {
+            Some(name) if self.pairs.len() < PairSummary::MAX => {
+                let (n_tokens, measured) = (compared.n_tokens, &compared.measured);
+                self.pairs
+                    .push(PairSummary::of(name, pair, n_tokens, measured, above_limit));
+            }
+            _ => self.pairs_left_out += 1,
+        }
+    }
+
     fn errors_at(&self, key: &Key) -> BTreeMap<String, f64> {
         self.checkpoints
             .iter()
@@ -232,6 +249,21 @@ impl Tally {
     /// The pairs with the largest NMSE, one for each checkpoint name, the worst first.
     pub fn worst(&self) -> &[Detail] {
         &self.worst
+    }
+
+    /// All pairs in the order in which they were complete, the first [`PairSummary::MAX`] of them.
+    pub fn pairs(&self) -> &[PairSummary] {
+        &self.pairs
+    }
+
+    /// How many pairs [`Tally::pairs`] does not hold.
+    pub fn pairs_left_out(&self) -> u64 {
+        self.pairs_left_out
+    }
+
+    /// The checkpoint name of a pair.
+    pub fn name(&self, id: NameId) -> &str {
+        self.names.name(id)
     }
 
     /// All checkpoint names in the order in which their first pair was complete.
