@@ -1,5 +1,6 @@
 //! The command line.
 
+mod align;
 #[cfg(feature = "llama")]
 mod capture;
 mod check;
@@ -8,6 +9,7 @@ mod doctor;
 #[cfg(feature = "llama")]
 mod models;
 
+pub(crate) use align::Align;
 #[cfg(feature = "llama")]
 pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, DetailArg};
 pub(crate) use check::Check;
@@ -65,6 +67,8 @@ Exit codes:
 pub(crate) enum Command {
     /// Compare two traces and say where they first disagree
     Compare(Compare),
+    /// Show what is compared with what, or propose it from the numbers
+    Align(Align),
     /// Say whether a trace is what its engine computed, or was damaged on the way to disk
     Check(Check),
     /// Say why there is no trace, or why it is of no use

@@ -1,5 +1,6 @@
 //! What the command does.
 
+mod align;
 #[cfg(feature = "llama")]
 mod capture;
 mod check;
@@ -20,6 +21,7 @@ use std::io::Write;
 pub(crate) fn run(args: Args) -> Result<u8, Failure> {
     match args.command {
         Command::Compare(compare) => compare::run(&compare, args.color),
+        Command::Align(align) => align::run(&align, args.color),
         Command::Check(check) => check::run(&check, args.color),
         Command::Doctor(doctor) => doctor::run(&doctor, args.color),
         #[cfg(feature = "llama")]
