@@ -34,6 +34,7 @@ mod compare;
 mod error;
 pub mod judge;
 pub mod measure;
+pub mod recompute;
 pub mod report;
 pub mod tensor;
 pub mod trace;

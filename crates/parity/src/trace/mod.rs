@@ -1,5 +1,6 @@
 //! What a run left on disk: the only module that reads files.
 
+mod index;
 mod lines;
 mod payload;
 mod reader;
@@ -7,6 +8,7 @@ mod run_file;
 mod similar;
 mod store;
 
+pub use index::{Gap, Index, Piece};
 pub use payload::{PayloadFault, PayloadNumbers};
 pub use reader::{Entry, Located, Malformed, Records};
 pub use run_file::{RunFile, RunInfo, RunModel};

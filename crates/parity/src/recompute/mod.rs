@@ -1,0 +1,27 @@
+//! What an operation should have given, from what it was given.
+//!
+//! [`operation`] tells how a checkpoint is computed in a model of some architecture: from which checkpoints, with
+//! which weights, by which formula. [`recompute`] does it, in f64 or with the engine's own roundings, as the model says
+//! or under a [`Hypothesis`].
+
+mod form;
+mod graph;
+mod hparams;
+mod hypothesis;
+mod inputs;
+mod kind;
+mod operation;
+mod weights;
+
+pub use form::{Experts, Form, Windows};
+pub use graph::operation;
+pub use hparams::{Hparams, Metadata, RopeScaling, TensorInfo};
+pub use hypothesis::{Change, Hypothesis};
+pub use inputs::{Inputs, Missing};
+pub use kind::{
+    Activate, Activation, Attend, Embed, ExpertLinear, ExpertWeights, Factor, Frequencies, HeadMap,
+    Kind, Linear, Norm, Pairing, Positions, Probs, Residual, Rope, Scores, Statistic, View,
+    WeightLayout,
+};
+pub use operation::{Input, Operation, Rows};
+pub use weights::{Arithmetic, Weight, Weights};

@@ -1,0 +1,104 @@
+//! The weights of a model, wherever they come from.
+
+use super::hparams::Hparams;
+use crate::error::Error;
+use crate::tensor::Dense;
+use std::sync::Arc;
+
+/// How products are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arithmetic {
+    /// In f64, of the weights widened from their storage type.
+    F64,
+    /// As ggml does it on a CPU: activations are rounded to the type that goes with the weight's (Q8_1 for Q4_1, f16
+    /// for f16, …), keys and values to the cache's type, GELU is looked up in a table of f16, angles are f32.
+    Engine,
+}
+
+impl Arithmetic {
+    /// `f64` or `engine`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "f64",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+/// A tensor of the model's file.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    /// Outermost first: `[outputs, inputs]` of a matrix.
+    pub shape: Vec<usize>,
+    /// Widened from its storage type, row-major.
+    pub data: Arc<[f32]>,
+    /// Storage type by ggml's name: `f32`, `q4_1`.
+    pub dtype: String,
+}
+
+/// The weights of a model.
+///
+/// The library does not read models; whoever does implements this.
+pub trait Weights {
+    /// The model's hyper-parameters.
+    fn hparams(&self) -> &Hparams;
+
+    /// A tensor by its name in the file, `blk.3.attn_q.weight`; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    fn tensor(&self, name: &str) -> Result<Option<Weight>, Error>;
+
+    /// Some rows (indices of the outermost axis) of a tensor, in that order; `None` where it does not have them.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    fn rows(&self, name: &str, rows: &[usize]) -> Result<Option<Weight>, Error> {
+        let Some(whole) = self.tensor(name)? else {
+            return Ok(None);
+        };
+        Ok(whole.take_rows(rows))
+    }
+
+    /// Rows of `x` times the transpose of a matrix `[outputs, inputs]`; `None` where there is no such tensor or it has
+    /// other dimensions.
+    ///
+    /// # Shape
+    ///
+    /// `x` has rows of `inputs` elements, whatever its axes are; the result is `[rows, outputs]`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    fn matmul(
+        &self,
+        weight: &str,
+        x: &Dense,
+        arithmetic: Arithmetic,
+    ) -> Result<Option<Dense>, Error>;
+}
+
+impl Weight {
+    /// Elements of one row.
+    pub fn row_len(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// Some rows in that order; `None` where it does not have them.
+    pub fn take_rows(&self, rows: &[usize]) -> Option<Self> {
+        let len = self.row_len();
+        let mut data = Vec::with_capacity(rows.len() * len);
+        for row in rows {
+            data.extend_from_slice(self.data.get(row * len..(row + 1) * len)?);
+        }
+        let mut shape = self.shape.clone();
+        *shape.first_mut()? = rows.len();
+        Some(Self {
+            shape,
+            data: data.into(),
+            dtype: self.dtype.clone(),
+        })
+    }
+}
