@@ -38,7 +38,8 @@ pub mod recompute;
 pub mod report;
 pub mod tensor;
 pub mod trace;
+pub mod vote;
 
-pub use compare::{Options, compare};
+pub use compare::{Options, compare, many};
 pub use error::Error;
 pub use judge::exit_code;

@@ -15,6 +15,10 @@ pub(crate) struct Compare {
     #[arg(value_name = "CAND")]
     pub(crate) candidate: PathBuf,
 
+    /// Further candidates, each compared with the same reference; the exit code is that of the worst
+    #[arg(value_name = "CAND")]
+    pub(crate) more: Vec<PathBuf>,
+
     /// Form of the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -55,6 +59,8 @@ Examples:
   parity compare ref.jsonl cand.jsonl --checkpoint 'layer_3_*' -v
   # For a program
   parity compare ref.jsonl cand.jsonl --format json | jq .first_divergence.checkpoint
+  # Several candidates, one table
+  parity compare ref.jsonl cuda.jsonl cpu.jsonl metal.jsonl
   # In CI, with an own limit: a relative error of 1 % is an NMSE of 1e-4
   parity compare ref.jsonl cand.jsonl --threshold 1e-4";
 
@@ -67,7 +73,7 @@ pub(crate) enum Format {
     Json,
 }
 
-fn threshold(text: &str) -> Result<f64, String> {
+pub(super) fn threshold(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(limit) if limit >= 0.0 && limit.is_finite() => Ok(limit),
         _ => Err("expected a number from 0 on, such as 1e-4".to_owned()),

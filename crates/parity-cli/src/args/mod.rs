@@ -8,6 +8,7 @@ mod compare;
 mod doctor;
 #[cfg(feature = "llama")]
 mod models;
+mod vote;
 
 pub(crate) use align::Align;
 #[cfg(feature = "llama")]
@@ -17,6 +18,8 @@ pub(crate) use compare::{Compare, Format};
 pub(crate) use doctor::Doctor;
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
+
+pub(crate) use vote::Vote;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -67,6 +70,8 @@ Exit codes:
 pub(crate) enum Command {
     /// Compare two traces and say where they first disagree
     Compare(Compare),
+    /// Compare several traces without a reference and name the odd one out
+    Vote(Vote),
     /// Show what is compared with what, or propose it from the numbers
     Align(Align),
     /// Say whether a trace is what its engine computed, or was damaged on the way to disk

@@ -1,5 +1,6 @@
 //! `parity compare`.
 
+use super::many;
 use crate::args::{ColorWhen, Compare, Format};
 use crate::failure::Failure;
 use crate::{progress, terminal};
@@ -14,6 +15,9 @@ use std::path::Path;
 
 /// Compares, writes the report, and gives the verdict's exit code.
 pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
+    if !args.more.is_empty() {
+        return many::run(args, color);
+    }
     let reference = Trace::open(&args.reference)?;
     let candidate = Trace::open(&args.candidate)?;
     // Before the work, not after it.
@@ -43,7 +47,7 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     Ok(code)
 }
 
-fn options(args: &Compare) -> Options {
+pub(super) fn options(args: &Compare) -> Options {
     Options {
         filter: Filter::new(&args.checkpoint.join(",")),
         criterion: match (args.threshold, args.bands) {
@@ -73,14 +77,14 @@ fn render(
     }
 }
 
-fn create(path: &Path) -> Result<(File, &Path), Failure> {
+pub(super) fn create(path: &Path) -> Result<(File, &Path), Failure> {
     match File::create(path) {
         Ok(file) => Ok((file, path)),
         Err(error) => Err(unwritable(path, &error)),
     }
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::message(format!(
         "cannot write the report to `{}`: {error}",
         path.display()

@@ -6,10 +6,12 @@ mod capture;
 mod check;
 mod compare;
 mod doctor;
+mod many;
 #[cfg(feature = "llama")]
 mod models;
 #[cfg(feature = "llama")]
 mod program;
+mod vote;
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
@@ -22,6 +24,7 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
     match args.command {
         Command::Compare(compare) => compare::run(&compare, args.color),
         Command::Align(align) => align::run(&align, args.color),
+        Command::Vote(vote) => vote::run(&vote, args.color),
         Command::Check(check) => check::run(&check, args.color),
         Command::Doctor(doctor) => doctor::run(&doctor, args.color),
         #[cfg(feature = "llama")]

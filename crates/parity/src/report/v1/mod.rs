@@ -4,15 +4,19 @@
 //! NaN or infinite are [`Number`]s.
 
 mod coverage;
+mod many;
 mod pair;
+mod vote;
 
 pub use coverage::{
     Coverage, MissingGroup, ModelSummary, RestsOn, ShapeMismatch, TokenDifference, Tokens,
     TraceSummary, Unpaired, UnusablePair,
 };
+pub use many::Many;
 pub use pair::{
     Basis, CheckpointSummary, Divergence, Figures, InputError, PairDetail, ValueRange, WorstElement,
 };
+pub use vote::{Vote, VoteCheckpoint, VotePair};
 
 use super::Number;
 use serde::{Deserialize, Serialize};
