@@ -191,6 +191,7 @@ impl Block<'_> {
                 Kind::Context(Attend {
                     heads: HeadMap::Grouped,
                     cache: h.cache,
+                    operand: h.cache,
                 }),
             ),
             "attn_out" => (own(&["attn_context"]), self.linear("attn_output")?),
@@ -304,6 +305,7 @@ impl Block<'_> {
             cap: self.hparams.score_cap,
             heads: HeadMap::Grouped,
             cache: self.hparams.cache,
+            operand: self.hparams.cache,
         })
     }
 

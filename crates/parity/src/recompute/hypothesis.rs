@@ -81,6 +81,8 @@ pub enum Change {
     Heads(HeadMap),
     /// Type that keys and values are kept in.
     Cache(Dtype),
+    /// Type that queries and probabilities are rounded to before they meet them.
+    Operand(Dtype),
     /// How far ahead a query sees; `None` for no mask.
     Ahead(Option<i64>),
     /// Positions seen; `None` for all.
@@ -194,6 +196,8 @@ impl Operation {
             (Kind::Scores(scores), C::Cap(cap)) => scores.cap = *cap,
             (Kind::Scores(scores), C::Heads(heads)) => scores.heads.clone_from(heads),
             (Kind::Scores(scores), C::Cache(cache)) => scores.cache = *cache,
+            (Kind::Scores(scores), C::Operand(dtype)) => scores.operand = *dtype,
+            (Kind::Context(attend), C::Operand(dtype)) => attend.operand = *dtype,
             (Kind::Probs(probs), C::Ahead(ahead)) => probs.ahead = *ahead,
             (Kind::Probs(probs), C::Window(window)) => probs.window = *window,
             (Kind::Probs(probs), C::Scale(scale)) => probs.scale = *scale,

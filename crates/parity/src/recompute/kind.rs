@@ -238,8 +238,10 @@ pub struct Scores {
     pub cap: Option<f64>,
     /// Which key head a query head meets.
     pub heads: HeadMap,
-    /// Type that keys are kept in; ggml rounds queries to it, too.
+    /// Type that keys are kept in.
     pub cache: Dtype,
+    /// Type that queries are rounded to before they meet the keys; in ggml, that of the cache.
+    pub operand: Dtype,
 }
 
 /// Which key head a query head meets.
@@ -275,8 +277,10 @@ pub struct Probs {
 pub struct Attend {
     /// Which value head a query head meets.
     pub heads: HeadMap,
-    /// Type that values are kept in; ggml rounds probabilities to it, too.
+    /// Type that values are kept in.
     pub cache: Dtype,
+    /// Type that probabilities are rounded to before they meet the values; in ggml, that of the cache.
+    pub operand: Dtype,
 }
 
 /// A sum of inputs.

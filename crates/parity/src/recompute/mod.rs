@@ -4,6 +4,7 @@
 //! which weights, by which formula. [`recompute`] does it, in f64 or with the engine's own roundings, as the model says
 //! or under a [`Hypothesis`].
 
+mod evaluate;
 mod form;
 mod graph;
 mod hparams;
@@ -13,6 +14,7 @@ mod kind;
 mod operation;
 mod weights;
 
+pub use evaluate::{Failure, multiply, recompute, round_to};
 pub use form::{Experts, Form, Windows};
 pub use graph::operation;
 pub use hparams::{Hparams, Metadata, RopeScaling, TensorInfo};

@@ -1,5 +1,6 @@
 //! The weights of a model, wherever they come from.
 
+use super::evaluate::multiply;
 use super::hparams::Hparams;
 use crate::error::Error;
 use crate::tensor::Dense;
@@ -78,6 +79,33 @@ pub trait Weights {
         x: &Dense,
         arithmetic: Arithmetic,
     ) -> Result<Option<Dense>, Error>;
+
+    /// As [`Weights::matmul`] with one matrix of a stack `[experts, outputs, inputs]`.
+    ///
+    /// Unless overridden, in f64 whatever the arithmetic.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    fn expert_matmul(
+        &self,
+        weight: &str,
+        expert: usize,
+        x: &Dense,
+        _arithmetic: Arithmetic,
+    ) -> Result<Option<Dense>, Error> {
+        let Some(slice) = self.rows(weight, &[expert])? else {
+            return Ok(None);
+        };
+        let inputs = slice.shape.last().copied().unwrap_or(0);
+        if slice.shape.len() != 3 || inputs != x.row_len() {
+            return Ok(None);
+        }
+        Ok(Some(Dense {
+            shape: vec![x.n_rows(), slice.shape[1]],
+            data: multiply(&x.data, inputs, &slice.data),
+        }))
+    }
 }
 
 impl Weight {
