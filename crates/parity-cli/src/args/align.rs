@@ -43,7 +43,7 @@ Examples:
   parity align ref.jsonl cand.jsonl
   # An engine with its own names: propose, read, use
   parity align ref.jsonl cand.jsonl --propose > map.toml
-  parity compare ref.jsonl cand.jsonl --name-map map.toml
+  parity compare ref.jsonl cand.jsonl --map-candidate map.toml
 
 Exit codes:
   0  at least one pair

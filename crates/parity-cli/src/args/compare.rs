@@ -1,5 +1,6 @@
 //! Arguments of `parity compare`.
 
+use super::maps::Maps;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -47,6 +48,9 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) token_offset: Option<i64>,
 
+    #[command(flatten)]
+    pub(crate) maps: Maps,
+
     /// Everything: lists in full, all checkpoints, values of the worst
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -57,6 +61,9 @@ Examples:
   parity compare ref.jsonl cand.jsonl
   # One layer, with all values that the traces show
   parity compare ref.jsonl cand.jsonl --checkpoint 'layer_3_*' -v
+  # An engine with its own names: a shipped map, or an own one
+  parity compare ref.jsonl vllm.jsonl --map-candidate vllm
+  parity compare ref.jsonl mine.jsonl --map-candidate mine.toml
   # For a program
   parity compare ref.jsonl cand.jsonl --format json | jq .first_divergence.checkpoint
   # Several candidates, one table

@@ -6,6 +6,7 @@ mod capture;
 mod check;
 mod compare;
 mod doctor;
+mod maps;
 #[cfg(feature = "llama")]
 mod models;
 mod vote;

@@ -20,11 +20,12 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     }
     let reference = Trace::open(&args.reference)?;
     let candidate = Trace::open(&args.candidate)?;
+    let options = options(args)?;
     // Before the work, not after it.
     let file = args.output.as_deref().map(create).transpose()?;
 
     let bar = progress::bytes("comparing", reference.len_bytes() + candidate.len_bytes());
-    let report = compare(&reference, &candidate, &options(args), &mut |progress| {
+    let report = compare(&reference, &candidate, &options, &mut |progress| {
         bar.set_position(progress.read_bytes);
     });
     bar.finish_and_clear();
@@ -47,8 +48,9 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     Ok(code)
 }
 
-pub(super) fn options(args: &Compare) -> Options {
-    Options {
+pub(super) fn options(args: &Compare) -> Result<Options, Failure> {
+    let (reference_map, candidate_map) = args.maps.choices()?;
+    Ok(Options {
         filter: Filter::new(&args.checkpoint.join(",")),
         criterion: match (args.threshold, args.bands) {
             (Some(limit), _) => Criterion::MaxNmse(limit),
@@ -57,7 +59,9 @@ pub(super) fn options(args: &Compare) -> Options {
         },
         top: args.top,
         token_offset: args.token_offset,
-    }
+        reference_map,
+        candidate_map,
+    })
 }
 
 fn render(

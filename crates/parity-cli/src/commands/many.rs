@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     let bar = progress::bytes("comparing", total);
     let (mut reports, mut done) = (Vec::new(), 0);
     for candidate in &candidates {
-        let report = compare(&reference, candidate, &options(args), &mut |progress| {
+        let report = compare(&reference, candidate, &options(args)?, &mut |progress| {
             bar.set_position(done + progress.read_bytes);
         });
         done += candidate.len_bytes() + reference.len_bytes();

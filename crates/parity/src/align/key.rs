@@ -2,9 +2,8 @@
 
 use orch_log::format::Record;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Two records are a pair when their keys are equal.
+/// Two records are a pair when their keys are equal, or differ in the position only and cover a common one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Checkpoint name.
@@ -19,13 +18,6 @@ pub struct Key {
     pub rank: u64,
 }
 
-/// 128 bits of a key, so that what waits for its partner takes 24 bytes with its offset.
-///
-/// Two different keys share one with probability 2⁻¹²⁸; whoever uses it compares the keys once both records are
-/// at hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u64, u64);
-
 impl Key {
     /// The key of a record.
     pub fn of(record: &Record) -> Self {
@@ -39,17 +31,6 @@ impl Key {
                 .or(record.shard.map(|shard| shard.rank))
                 .unwrap_or(0),
         }
-    }
-
-    /// The key's fingerprint, the same in every process.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            salt.hash(&mut hasher);
-            self.hash(&mut hasher);
-            hasher.finish()
-        };
-        Fingerprint(half(0), half(1))
     }
 }
 

@@ -1,31 +1,53 @@
 //! Both traces read side by side, with as little look-ahead as their orders allow.
 
-use super::key::{Fingerprint, Key};
+use super::key::Key;
+use super::maps::Reading;
 use super::order::Place;
+use super::stream::{Head, Source, Stream};
 use crate::check::{Side, Survey};
 use crate::error::Error;
-use crate::trace::{Located, Records, Trace};
+use crate::trace::{Located, Trace};
 use orch_log::Filter;
-use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// Two records with equal keys.
+/// Two records of one checkpoint and sequence, and the positions that both have.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// Their key, in the reference's positions.
+    /// Their key, in the reference's positions: `token_idx` is the first position that both have.
     pub key: Key,
-    /// The reference's record.
-    pub reference: Box<Located>,
-    /// The candidate's record.
-    pub candidate: Box<Located>,
+    /// Positions that both have.
+    pub n_tokens: u64,
+    /// The reference's record, under its canonical name.
+    pub reference: Arc<Located>,
+    /// The candidate's record, under its canonical name.
+    pub candidate: Arc<Located>,
+    /// What of each record takes part, reference first.
+    pub shares: [Share; 2],
+}
+
+/// The part of a record that takes part in a pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Rows on its token axis.
+    pub rows: Range<u64>,
+    /// How the record is to be read.
+    pub reading: Reading,
+    /// True where no other rows of the record have been paired yet.
+    pub is_first: bool,
 }
 
 /// Records of one trace that found no partner.
 #[derive(Clone, Debug, Default)]
 pub struct Unpaired {
-    /// How many.
+    /// How many have no position in common with the other trace.
     pub records: u64,
     /// The keys of the first ones in file order, at most [`Unpaired::LISTED`].
     pub listed: Vec<Key>,
+    /// Stretches of positions of records that were paired at other positions.
+    pub rests: u64,
+    /// Positions of these stretches.
+    pub rest_positions: u64,
 }
 
 impl Unpaired {
@@ -42,124 +64,34 @@ pub struct Progress {
     pub total_bytes: u64,
 }
 
-/// A merge of two traces by key.
+/// A merge of two traces by checkpoint, sequence and position.
 ///
-/// Of a record whose partner has not come yet only fingerprint and offset are kept, and it is read again when the
-/// partner comes. Of the two next records the one that is earlier in token position and dataflow goes first, so that
-/// two traces of the same order need no look-ahead, and one that lacks some records only as much as it lacks.
+/// A batch pairs with the single tokens, or other batches, that cover its positions: each stretch that both
+/// have in common is a pair. Of what has no partner yet only positions, a fingerprint and the offset are kept, and the
+/// record is read again when the partner comes. Of the two next records the one that is earlier in token position and
+/// dataflow goes first, so that two traces of the same order need no look-ahead, one that lacks some records only as much
+/// as it lacks, and a batch against single tokens the checkpoints of that batch.
 pub struct Lockstep<'t> {
     reference: Stream<'t>,
     candidate: Stream<'t>,
 }
 
-struct Stream<'t> {
-    trace: &'t Trace,
-    records: Records<'t>,
-    survey: Survey,
-    filter: &'t Filter,
-    /// Added to this trace's positions.
-    token_offset: i64,
-    head: Option<(Key, Box<Located>)>,
-    at_end: bool,
-    waiting: HashMap<Fingerprint, u64>,
-}
-
-impl<'t> Stream<'t> {
-    fn new(
-        trace: &'t Trace,
-        side: Side,
-        filter: &'t Filter,
-        token_offset: i64,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            trace,
-            records: trace.records()?,
-            survey: Survey::new(side),
-            filter,
-            token_offset,
-            head: None,
-            at_end: false,
-            waiting: HashMap::new(),
-        })
-    }
-
-    fn fill(&mut self) -> Result<(), Error> {
-        while self.head.is_none() && !self.at_end {
-            match self.records.next()? {
-                None => {
-                    self.at_end = true;
-                    self.survey.finish();
-                }
-                Some(entry) => {
-                    self.head = self
-                        .survey
-                        .observe(entry)
-                        .filter(|(key, _)| self.filter.passes(&key.checkpoint))
-                        .map(|(key, located)| (self.shifted(key), located));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn shifted(&self, mut key: Key) -> Key {
-        key.token_idx = key.token_idx.saturating_add(self.token_offset);
-        key
-    }
-
-    /// The waiting record of this key, if there is one.
-    fn take_waiting(&mut self, key: &Key) -> Result<Option<Box<Located>>, Error> {
-        let Some(offset_bytes) = self.waiting.remove(&key.fingerprint()) else {
-            return Ok(None);
-        };
-        let located = self.trace.record_at(offset_bytes)?;
-        if self.shifted(Key::of(&located.record)) == *key {
-            return Ok(Some(Box::new(located)));
-        }
-        // Two keys of one fingerprint: this one has no partner, the other one goes on waiting.
-        self.waiting.insert(key.fingerprint(), offset_bytes);
-        Ok(None)
-    }
-
-    fn put_head_to_wait(&mut self) {
-        if let Some((key, located)) = self.head.take() {
-            self.waiting.insert(key.fingerprint(), located.offset_bytes);
-        }
-    }
-
-    fn unpaired(&self) -> Result<Unpaired, Error> {
-        let mut offsets: Vec<u64> = self.waiting.values().copied().collect();
-        offsets.sort_unstable();
-        let listed = offsets
-            .iter()
-            .take(Unpaired::LISTED)
-            .map(|offset| Ok(Key::of(&self.trace.record_at(*offset)?.record)))
-            .collect::<Result<_, Error>>()?;
-        Ok(Unpaired {
-            records: self.waiting.len() as u64,
-            listed,
-        })
-    }
-}
-
 impl<'t> Lockstep<'t> {
     /// Starts at the beginning of both traces.
     ///
-    /// Only checkpoints that pass `filter` are aligned, all are surveyed. `token_offset` is added to the
-    /// candidate's positions.
+    /// Only checkpoints that pass `filter` are aligned, all are surveyed.
     ///
     /// # Errors
     ///
     /// When a trace cannot be opened again.
     pub fn new(
-        reference: &'t Trace,
-        candidate: &'t Trace,
+        (reference, reference_source): (&'t Trace, Source<'t>),
+        (candidate, candidate_source): (&'t Trace, Source<'t>),
         filter: &'t Filter,
-        token_offset: i64,
     ) -> Result<Self, Error> {
         Ok(Self {
-            reference: Stream::new(reference, Side::Reference, filter, 0)?,
-            candidate: Stream::new(candidate, Side::Candidate, filter, token_offset)?,
+            reference: Stream::new(reference, Side::Reference, filter, reference_source)?,
+            candidate: Stream::new(candidate, Side::Candidate, filter, candidate_source)?,
         })
     }
 
@@ -169,52 +101,60 @@ impl<'t> Lockstep<'t> {
     ///
     /// When a trace cannot be read.
     pub fn next_pair(&mut self) -> Result<Option<Pair>, Error> {
-        let (reference, candidate) = (&mut self.reference, &mut self.candidate);
         loop {
-            reference.fill()?;
-            candidate.fill()?;
-            match (&reference.head, &candidate.head) {
-                (None, None) => return Ok(None),
-                (Some((a, _)), Some((b, _))) if a == b => {
-                    let heads = reference.head.take().zip(candidate.head.take());
-                    return Ok(heads.map(|((key, reference), (_, candidate))| Pair {
-                        key,
-                        reference,
-                        candidate,
-                    }));
-                }
-                _ => {}
+            self.reference.fill()?;
+            self.candidate.fill()?;
+            let (reference, candidate) = (&mut self.reference, &mut self.candidate);
+            if reference.head.is_none() && candidate.head.is_none() {
+                return Ok(None);
             }
-            if let Some((key, _)) = &reference.head
-                && let Some(partner) = candidate.take_waiting(key)?
+            if let (Some(a), Some(b)) = (&reference.head, &candidate.head)
+                && a.lane == b.lane
+                && common(&a.positions(), &b.positions()).is_some()
+            {
+                let heads = reference.head.take().zip(candidate.head.take());
+                return Ok(heads.map(|(a, b)| self.pair(a, b)));
+            }
+            if let Some(a) = &reference.head
+                && let Some(b) = candidate.take_waiting(a)?
             {
                 let head = reference.head.take();
-                return Ok(head.map(|(key, reference)| Pair {
-                    key,
-                    reference,
-                    candidate: partner,
-                }));
+                return Ok(head.map(|a| self.pair(a, b)));
             }
-            if let Some((key, _)) = &candidate.head
-                && let Some(partner) = reference.take_waiting(key)?
+            if let Some(b) = &candidate.head
+                && let Some(a) = reference.take_waiting(b)?
             {
                 let head = candidate.head.take();
-                return Ok(head.map(|(key, candidate)| Pair {
-                    key,
-                    reference: partner,
-                    candidate,
-                }));
+                return Ok(head.map(|b| self.pair(a, b)));
             }
+            let more_waits = reference.waiting.len() > candidate.waiting.len();
             match (&reference.head, &candidate.head) {
-                (Some((a, _)), Some((b, _)))
-                    if comes_later(a, b, reference.waiting.len() > candidate.waiting.len()) =>
-                {
+                (Some(a), Some(b)) if comes_later(&a.key, &b.key, more_waits) => {
                     candidate.put_head_to_wait();
                 }
                 (Some(_), _) => reference.put_head_to_wait(),
                 (None, _) => candidate.put_head_to_wait(),
             }
         }
+    }
+
+    /// Pairs what two heads have in common; the rest of either waits for another partner.
+    fn pair(&mut self, a: Head, b: Head) -> Pair {
+        let positions = common(&a.positions(), &b.positions())
+            .expect("heads are only paired where they share positions");
+        let pair = Pair {
+            key: Key {
+                token_idx: positions.start,
+                ..a.key.clone()
+            },
+            n_tokens: positions.end.abs_diff(positions.start),
+            reference: a.located(),
+            candidate: b.located(),
+            shares: [a.share(&positions), b.share(&positions)],
+        };
+        self.reference.put_rest_to_wait(a, &positions);
+        self.candidate.put_rest_to_wait(b, &positions);
+        pair
     }
 
     /// How far both files have been read.
@@ -241,7 +181,7 @@ impl<'t> Lockstep<'t> {
     /// # Errors
     ///
     /// When a trace cannot be read again.
-    pub fn unpaired(&self) -> Result<(Unpaired, Unpaired), Error> {
+    pub fn unpaired(&mut self) -> Result<(Unpaired, Unpaired), Error> {
         Ok((self.reference.unpaired()?, self.candidate.unpaired()?))
     }
 
@@ -249,6 +189,12 @@ impl<'t> Lockstep<'t> {
     pub fn into_surveys(self) -> (Survey, Survey) {
         (self.reference.survey, self.candidate.survey)
     }
+}
+
+/// The positions that both ranges have.
+fn common(a: &Range<i64>, b: &Range<i64>) -> Option<Range<i64>> {
+    let both = a.start.max(b.start)..a.end.min(b.end);
+    (!both.is_empty()).then_some(both)
 }
 
 /// True where `a` belongs after `b`; where the names do not tell, `otherwise`.

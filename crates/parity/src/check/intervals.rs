@@ -42,6 +42,12 @@ impl Intervals {
         true
     }
 
+    /// Whether `value` is there.
+    pub fn contains(&self, value: i64) -> bool {
+        let at = self.runs.partition_point(|run| run.1 < value);
+        self.runs.get(at).is_some_and(|run| run.0 <= value)
+    }
+
     /// The runs, first and last position of each, ascending.
     pub fn runs(&self) -> &[(i64, i64)] {
         &self.runs
@@ -59,6 +65,7 @@ mod tests {
         fn agrees_with_a_plain_set(values in proptest::collection::vec(-20_i64..20, 0..80)) {
             let (mut runs, mut plain) = (Intervals::default(), BTreeSet::new());
             for value in values {
+                prop_assert_eq!(runs.contains(value), plain.contains(&value));
                 prop_assert_eq!(runs.insert(value), plain.insert(value));
             }
             let listed: Vec<i64> = runs.runs().iter().flat_map(|run| run.0..=run.1).collect();

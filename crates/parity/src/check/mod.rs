@@ -12,4 +12,4 @@ pub use finding::{Code, Finding, Findings, Severity, Side};
 pub use inputs::{Inputs, SameInput, read_tokens};
 pub use intervals::Intervals;
 pub use models::compare_runs;
-pub use survey::{NameSurvey, Survey, contradiction};
+pub use survey::{NameSurvey, Survey, contradiction, counts_contradict};

@@ -4,7 +4,7 @@ use super::finding::{Code, Findings, Side};
 use super::intervals::Intervals;
 use crate::align::{Key, NameId, Names};
 use crate::tensor::element_count;
-use crate::trace::{Entry, Located, Malformed};
+use crate::trace::{Located, Malformed};
 use orch_log::format::{DROPPED, Record};
 use std::collections::{BTreeSet, HashMap};
 
@@ -30,6 +30,8 @@ pub struct Survey {
     pub records: u64,
     /// Lines that are not records.
     pub malformed: u64,
+    /// Records whose name is known to be no checkpoint, or one that another record already is.
+    pub ignored: u64,
     /// Teams, at most [`Survey::TEAMS`].
     pub teams: BTreeSet<String>,
     /// What was found so far.
@@ -50,6 +52,7 @@ impl Survey {
             side,
             records: 0,
             malformed: 0,
+            ignored: 0,
             teams: BTreeSet::new(),
             findings: Findings::default(),
             names: Names::default(),
@@ -59,18 +62,8 @@ impl Survey {
         }
     }
 
-    /// Takes in the next entry; gives back the record and its key if it takes part in a comparison.
-    pub fn observe(&mut self, entry: Entry) -> Option<(Key, Box<Located>)> {
-        match entry {
-            Entry::Malformed(malformed) => {
-                self.note_malformed(&malformed);
-                None
-            }
-            Entry::Record(located) => self.observe_record(located),
-        }
-    }
-
-    fn note_malformed(&mut self, malformed: &Malformed) {
+    /// Takes in a line that is not a record.
+    pub fn observe_malformed(&mut self, malformed: &Malformed) {
         self.malformed += 1;
         let code = if malformed.half_written {
             Code::HalfWrittenLine
@@ -88,7 +81,23 @@ impl Survey {
         });
     }
 
-    fn observe_record(&mut self, located: Box<Located>) -> Option<(Key, Box<Located>)> {
+    /// As [`Survey::observe_record`] for a record that may repeat another one under a second name.
+    pub fn observe_alias(&mut self, located: &Located) -> Option<Key> {
+        let key = Key::of(&located.record);
+        let known = self.names.find(&key.checkpoint).is_some_and(|name| {
+            let lane = (name, key.seq, key.occurrence, key.rank);
+            let seen = self.seen.get(&lane);
+            seen.is_some_and(|seen| seen.contains(key.token_idx))
+        });
+        if known {
+            self.ignored += 1;
+            return None;
+        }
+        self.observe_record(located)
+    }
+
+    /// Takes in a record; gives back its key if it takes part in a comparison.
+    pub fn observe_record(&mut self, located: &Located) -> Option<Key> {
         let record = &located.record;
         let line = located.line;
         if record.checkpoint == DROPPED {
@@ -127,7 +136,7 @@ impl Survey {
                 format!("line {line}: {key}: {contradiction}")
             });
         }
-        Some((key, located))
+        Some(key)
     }
 
     /// Counts the key; false where it was seen before.
@@ -214,6 +223,19 @@ impl Survey {
 
 /// Why a record cannot be right.
 pub fn contradiction(record: &Record) -> Option<String> {
+    counts_contradict(record).or_else(|| {
+        let axis = record.shape.get(record.token_axis);
+        (record.has_n_tokens && record.n_tokens > 1 && axis != Some(&record.n_tokens)).then(|| {
+            format!(
+                "{} tokens, but axis {} of its shape does not have that length",
+                record.n_tokens, record.token_axis
+            )
+        })
+    })
+}
+
+/// Why a record's numbers of elements cannot be right, wherever its tokens lie.
+pub fn counts_contradict(record: &Record) -> Option<String> {
     let Some(elements) = element_count(&record.shape) else {
         return Some("its shape has more elements than 64 bits can count".to_owned());
     };
@@ -223,18 +245,9 @@ pub fn contradiction(record: &Record) -> Option<String> {
             "{values} values, but its shape has {elements} elements"
         ));
     }
-    if let Some(stats) = record.stats.filter(|stats| stats.n != elements) {
-        return Some(format!(
-            "statistics over {} elements, but its shape has {elements}",
-            stats.n
-        ));
-    }
-    let axis = record.shape.get(record.token_axis);
-    if record.has_n_tokens && record.n_tokens > 1 && axis != Some(&record.n_tokens) {
-        return Some(format!(
-            "{} tokens, but axis {} of its shape does not have that length",
-            record.n_tokens, record.token_axis
-        ));
-    }
-    None
+    let stats = record.stats.filter(|stats| stats.n != elements)?;
+    Some(format!(
+        "statistics over {} elements, but its shape has {elements}",
+        stats.n
+    ))
 }

@@ -1,5 +1,6 @@
 //! What a comparison can be told.
 
+use crate::align::maps::Choice;
 use crate::judge::Criterion;
 use orch_log::Filter;
 
@@ -15,6 +16,10 @@ pub struct Options {
     /// Added to the candidate's positions. `Some(0)` says that both count from the same origin. Default: `None`, not
     /// known.
     pub token_offset: Option<i64>,
+    /// Whose names the reference has. Default: a shipped map where the names say which.
+    pub reference_map: Choice,
+    /// Whose names the candidate has. Default: a shipped map where the names say which.
+    pub candidate_map: Choice,
 }
 
 impl Default for Options {
@@ -24,6 +29,8 @@ impl Default for Options {
             criterion: Criterion::default(),
             top: 5,
             token_offset: None,
+            reference_map: Choice::default(),
+            candidate_map: Choice::default(),
         }
     }
 }

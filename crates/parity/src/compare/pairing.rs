@@ -1,12 +1,15 @@
 //! What becomes of each pair of records.
 
-use crate::align::{Key, Names, Pair};
-use crate::check::{Code, Findings, SameInput, Side, contradiction};
+use super::undone::UndoneTally;
+use crate::align::maps::Chosen;
+use crate::align::{Key, Lockstep, Names, Pair, Share, Source};
+use crate::check::{Code, Findings, SameInput, Side, contradiction, counts_contradict};
 use crate::error::Error;
 use crate::judge::{Compared, Detail};
 use crate::measure::{Evidence, measure};
 use crate::tensor::{Numbers, Region, without_token_axis};
 use crate::trace::Trace;
+use orch_log::Filter;
 use orch_log::format::{Record, TOKENS};
 
 /// What became of a pair.
@@ -20,6 +23,8 @@ pub(crate) enum Outcome {
     Shapes(Vec<usize>, Vec<usize>),
     /// It could not be measured, for this reason.
     Unusable(String),
+    /// Another pair of the same two records compares it.
+    Covered,
     /// It was measured.
     Measured(Box<Compared>),
 }
@@ -34,8 +39,11 @@ pub(crate) struct Pairing {
     pub(crate) shape_mismatch_count: u64,
     pub(crate) unusable: Vec<(Key, String)>,
     pub(crate) unusable_count: u64,
+    /// Differences of layout that were undone.
+    pub(crate) undone: UndoneTally,
     names: Names,
-    by_name: Vec<u64>,
+    /// For each name the records of reference and candidate that were paired.
+    by_name: Vec<[u64; 2]>,
 }
 
 /// How many pairs of each kind are listed.
@@ -43,12 +51,16 @@ const LISTED: usize = 200;
 
 impl Pairing {
     /// Counts a pair and gives back its figures, if it has any.
-    pub(crate) fn note(&mut self, key: &Key, outcome: Outcome) -> Option<Compared> {
+    pub(crate) fn note(&mut self, pair: &Pair, outcome: Outcome) -> Option<Compared> {
+        let key = &pair.key;
         self.pairs += 1;
         if let Some(id) = self.names.id(&key.checkpoint) {
-            match self.by_name.get_mut(id.index()) {
-                Some(count) => *count += 1,
-                None => self.by_name.push(1),
+            if self.by_name.len() <= id.index() {
+                self.by_name.push([0; 2]);
+            }
+            let counts = &mut self.by_name[id.index()];
+            for (count, share) in counts.iter_mut().zip(&pair.shares) {
+                *count += u64::from(share.is_first);
             }
         }
         match outcome {
@@ -67,27 +79,49 @@ impl Pairing {
                     self.unusable.push((key.clone(), reason));
                 }
             }
-            Outcome::Measured(pair) => return Some(*pair),
+            Outcome::Covered => {}
+            Outcome::Measured(pair) => {
+                self.undone.note(&key.checkpoint, &pair.undone);
+                return Some(*pair);
+            }
         }
         None
     }
 
-    /// Pairs of one checkpoint name.
-    pub(crate) fn pairs_of(&self, checkpoint: &str) -> u64 {
+    /// Records of one checkpoint name that found a partner, in reference and candidate.
+    pub(crate) fn paired_records_of(&self, checkpoint: &str) -> [u64; 2] {
         self.names
             .find(checkpoint)
-            .map_or(0, |id| self.by_name[id.index()])
+            .map_or([0; 2], |id| self.by_name[id.index()])
     }
 }
 
-/// The two traces, and what is known of their inputs.
+/// The two traces, how they are read, and what is known of their inputs.
 pub(crate) struct Context<'a> {
     pub(crate) reference: &'a Trace,
     pub(crate) candidate: &'a Trace,
+    /// Name maps of reference and candidate.
+    pub(crate) maps: [&'a Chosen; 2],
+    /// Added to the candidate's positions.
+    pub(crate) token_offset: i64,
     pub(crate) inputs: &'a SameInput,
 }
 
 impl Context<'_> {
+    /// Both traces from their beginnings, side by side.
+    pub(crate) fn lockstep<'c>(&'c self, filter: &'c Filter) -> Result<Lockstep<'c>, Error> {
+        let [reference, candidate] = self.maps;
+        let source = |map: &'c Chosen, token_offset| Source {
+            map: map.bound(),
+            token_offset,
+        };
+        Lockstep::new(
+            (self.reference, source(reference, 0)),
+            (self.candidate, source(candidate, self.token_offset)),
+            filter,
+        )
+    }
+
     /// Measures one pair, or says why not; damaged payloads go to `findings`.
     pub(crate) fn examine(&self, pair: &Pair, findings: &mut Findings) -> Result<Outcome, Error> {
         let (a, b) = (&pair.reference.record, &pair.candidate.record);
@@ -95,31 +129,58 @@ impl Context<'_> {
             return Ok(Outcome::Tokens);
         }
         for (side, record) in [(Side::Reference, a), (Side::Candidate, b)] {
-            if let Some(contradiction) = contradiction(record) {
+            if let Some(contradiction) = counts_contradict(record) {
                 return Ok(Outcome::Unusable(format!(
                     "{}: {contradiction}",
                     side.name()
                 )));
             }
         }
-        let (shape, other) = (compared_shape(a), compared_shape(b));
-        if shape != other {
-            return Ok(Outcome::Shapes(a.shape.clone(), b.shape.clone()));
+        if is_plain(pair) {
+            self.examine_as_is(pair, findings)
+        } else {
+            self.examine_through_views(pair, findings)
         }
-        let axes = (token_axis(a), token_axis(b));
-        if axes.0 != axes.1 {
-            let name = |axis: Option<usize>| {
-                axis.map_or("no axis".to_owned(), |axis| format!("axis {axis}"))
-            };
-            let reason = format!(
-                "{} holds the tokens in the reference, {} in the candidate",
-                name(axes.0),
-                name(axes.1)
-            );
-            return Ok(Outcome::Unusable(reason));
+    }
+
+    /// Two whole records of one shape.
+    fn examine_as_is(&self, pair: &Pair, findings: &mut Findings) -> Result<Outcome, Error> {
+        let (a, b) = (&pair.reference.record, &pair.candidate.record);
+        let shape = compared_shape(a);
+        let Some(cut) = self.cut(Region::whole(shape, token_axis(a)), shape, pair) else {
+            return Ok(Outcome::PastInputs);
+        };
+        let sources = [
+            numbers(self.reference, a, Side::Reference, &pair.key, findings),
+            numbers(self.candidate, b, Side::Candidate, &pair.key, findings),
+        ];
+        let measured = measure(
+            &evidence(a, &*sources[0]),
+            &evidence(b, &*sources[1]),
+            &cut.region,
+        )?;
+        let compared = |measured| Compared {
+            shape: shape.to_vec(),
+            n_tokens: cut.n_tokens,
+            first_values: cut.first_values,
+            values: None,
+            undone: Vec::new(),
+            measured,
+        };
+        let Some(compared) = measured.map(compared) else {
+            return Ok(nothing_in_common());
+        };
+        // Lanes in another order are the one difference that shapes do not show.
+        if let Some(better) = self.with_lanes_swapped(pair, &compared, findings)? {
+            return Ok(Outcome::Measured(Box::new(better)));
         }
-        let (mut n_tokens, mut first_values) = (a.n_tokens as u64, Detail::FIRST_VALUES);
-        let mut region = Region::whole(shape, axes.0);
+        Ok(Outcome::Measured(Box::new(compared)))
+    }
+
+    /// The elements of a shape that are compared; `None` where all lie past the point where the inputs part.
+    pub(super) fn cut(&self, region: Region, shape: &[usize], pair: &Pair) -> Option<Cut> {
+        let (mut n_tokens, mut first_values) = (pair.n_tokens, Detail::FIRST_VALUES);
+        let mut region = region;
         if pair.key.checkpoint.ends_with("attn_scores")
             && let Some(kv) = shape.last()
         {
@@ -128,7 +189,7 @@ impl Context<'_> {
         if let Some(end) = self.inputs.comparable_before(pair.key.seq) {
             let kept = end.saturating_sub(pair.key.token_idx);
             if kept <= 0 {
-                return Ok(Outcome::PastInputs);
+                return None;
             }
             region = region.first_tokens(kept as u64);
             n_tokens = n_tokens.min(kept as u64);
@@ -138,28 +199,42 @@ impl Context<'_> {
                 .next()
                 .map_or(0, |(_, length)| length as usize);
         }
-        let sources = [
-            numbers(self.reference, a, Side::Reference, &pair.key, findings),
-            numbers(self.candidate, b, Side::Candidate, &pair.key, findings),
-        ];
-        let measured = measure(
-            &evidence(a, &*sources[0]),
-            &evidence(b, &*sources[1]),
-            &region,
-        )?;
-        Ok(match measured {
-            Some(measured) => Outcome::Measured(Box::new(Compared {
-                shape: shape.to_vec(),
-                n_tokens,
-                first_values,
-                measured,
-            })),
-            None => Outcome::Unusable("no elements, sketch or statistics in common".to_owned()),
+        Some(Cut {
+            region,
+            n_tokens,
+            first_values,
         })
     }
 }
 
-fn evidence<'r>(record: &'r Record, numbers: &'r dyn Numbers) -> Evidence<'r> {
+/// The elements of a pair that are compared.
+pub(super) struct Cut {
+    pub(super) region: Region,
+    pub(super) n_tokens: u64,
+    /// How many of the first values belong to them.
+    pub(super) first_values: usize,
+}
+
+pub(super) fn nothing_in_common() -> Outcome {
+    Outcome::Unusable("no elements, sketch or statistics in common".to_owned())
+}
+
+/// True where both records take part whole, in the shape that they have.
+fn is_plain(pair: &Pair) -> bool {
+    let (a, b) = (&pair.reference.record, &pair.candidate.record);
+    let whole = |record: &Record, share: &Share| {
+        share.reading.part.is_none()
+            && share.reading.axes.is_none()
+            && share.rows == (0..record.n_tokens.max(1) as u64)
+            && contradiction(record).is_none()
+    };
+    whole(a, &pair.shares[0])
+        && whole(b, &pair.shares[1])
+        && compared_shape(a) == compared_shape(b)
+        && token_axis(a) == token_axis(b)
+}
+
+pub(super) fn evidence<'r>(record: &'r Record, numbers: &'r dyn Numbers) -> Evidence<'r> {
     Evidence {
         numbers,
         stats: record.stats.as_ref(),
@@ -181,7 +256,7 @@ fn token_axis(record: &Record) -> Option<usize> {
 }
 
 /// All elements where the payload is sound, else those that the line itself holds.
-fn numbers<'r>(
+pub(super) fn numbers<'r>(
     trace: &Trace,
     record: &'r Record,
     side: Side,

@@ -2,7 +2,8 @@
 
 use super::options::Options;
 use super::pairing::{Context, Outcome, Pairing};
-use crate::align::{Lockstep, Progress};
+use crate::align::Progress;
+use crate::align::maps::{Sample, choose};
 use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs, read_tokens};
 use crate::error::Error;
 use crate::judge::{Criterion, Limit, Noise, Tally, Verdict};
@@ -35,21 +36,27 @@ pub fn compare(
     let inputs = SameInput::of(&reference_tokens, &candidate_tokens);
     findings.extend(inputs.findings(&reference_tokens, &candidate_tokens));
 
+    let offset = options.token_offset.unwrap_or(0);
+    let maps = [
+        choose(&Sample::of(reference)?, &options.reference_map),
+        choose(&Sample::of(candidate)?, &options.candidate_map),
+    ];
     let context = Context {
         reference,
         candidate,
+        maps: [&maps[0], &maps[1]],
+        token_offset: offset,
         inputs: &inputs,
     };
     let mut pairing = Pairing::default();
     let mut tally = Tally::new(limit(reference, candidate, options), options.top);
-    let offset = options.token_offset.unwrap_or(0);
-    let mut lockstep = Lockstep::new(reference, candidate, &options.filter, offset)?;
+    let mut lockstep = context.lockstep(&options.filter)?;
     while let Some(pair) = lockstep.next_pair()? {
         if pairing.pairs.is_multiple_of(PROGRESS_EVERY) {
             progress(lockstep.progress());
         }
         let outcome = context.examine(&pair, &mut findings)?;
-        if let Some(measured) = pairing.note(&pair.key, outcome) {
+        if let Some(measured) = pairing.note(&pair, outcome) {
             tally.add(&pair, measured);
         }
     }
@@ -59,7 +66,7 @@ pub fn compare(
     findings.extend(std::mem::take(&mut reference_survey.findings));
     findings.extend(std::mem::take(&mut candidate_survey.findings));
     let surveys = (&reference_survey, &candidate_survey);
-    find_inputs(&context, &mut tally, offset)?;
+    find_inputs(&context, &mut tally)?;
     note_coverage(&mut findings, &pairing, &tally, surveys, options);
     note_positions(&mut findings, &inputs, &tally, surveys, options);
     Ok(build(Material {
@@ -67,6 +74,8 @@ pub fn compare(
         traces: (reference, candidate),
         surveys,
         filter: &options.filter,
+        maps: context.maps,
+        token_offset: offset,
         pairing: &pairing,
         tally: &tally,
         inputs: &inputs,
@@ -78,7 +87,7 @@ pub fn compare(
 /// Measures the inputs of the first divergence that had passed before it was known to be the first.
 ///
 /// Only where the two traces' orders differ so much that pairs of other positions came between.
-fn find_inputs(context: &Context<'_>, tally: &mut Tally, token_offset: i64) -> Result<(), Error> {
+fn find_inputs(context: &Context<'_>, tally: &mut Tally) -> Result<(), Error> {
     let Some(first) = tally.first() else {
         return Ok(());
     };
@@ -94,7 +103,7 @@ fn find_inputs(context: &Context<'_>, tally: &mut Tally, token_offset: i64) -> R
     }
     let own = first.detail().key.clone();
     let filter = orch_log::Filter::new(&missing.join(","));
-    let mut lockstep = Lockstep::new(context.reference, context.candidate, &filter, token_offset)?;
+    let mut lockstep = context.lockstep(&filter)?;
     while let Some(pair) = lockstep.next_pair()? {
         let here = pair.key.token_idx == own.token_idx && pair.key.seq == own.seq;
         if here

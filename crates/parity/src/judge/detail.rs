@@ -1,6 +1,7 @@
 //! One measured pair with all that a report shows of it.
 
 use super::criterion::Limit;
+use crate::align::layout::Undone;
 use crate::align::{Key, Pair};
 use crate::measure::Measured;
 use orch_log::format::Dtype;
@@ -14,6 +15,10 @@ pub struct Compared {
     pub n_tokens: u64,
     /// How many of the first values that the records show belong to these positions.
     pub first_values: usize,
+    /// The first values, where they are not simply those of the two records.
+    pub values: Option<[Vec<f64>; 2]>,
+    /// Differences of layout that were undone before.
+    pub undone: Vec<Undone>,
     /// The figures.
     pub measured: Measured,
 }
@@ -59,7 +64,9 @@ impl Detail {
             shape: compared.shape,
             dtypes: [reference.dtype, candidate.dtype],
             op: reference.op.clone(),
-            first_values: [first(&reference.values), first(&candidate.values)],
+            first_values: compared
+                .values
+                .unwrap_or_else(|| [first(&reference.values), first(&candidate.values)]),
             max_nmse: limit.max_nmse(&pair.key.checkpoint),
             above_limit: limit.is_exceeded(&pair.key.checkpoint, &compared.measured),
             measured: compared.measured,

@@ -1,12 +1,14 @@
 //! From what was measured to the report.
 
 use super::Number;
+use super::build_alignment::alignment;
 use super::build_pair::{checkpoint, divergence, pair_detail};
 use super::reasons::reasons;
 use super::v1;
-use crate::align::{Key, Place, Unpaired};
+use crate::align::maps::Chosen;
+use crate::align::{Key, Unpaired};
 use crate::check::{Finding, Findings, SameInput, Survey};
-use crate::compare::Pairing;
+use crate::compare::{Pairing, pattern};
 use crate::judge::{Band, Limit, OperationLimit, Tally, Verdict};
 use crate::trace::Trace;
 use orch_log::Filter;
@@ -18,6 +20,10 @@ pub(crate) struct Material<'a> {
     pub(crate) traces: (&'a Trace, &'a Trace),
     pub(crate) surveys: (&'a Survey, &'a Survey),
     pub(crate) filter: &'a Filter,
+    /// Name maps of reference and candidate.
+    pub(crate) maps: [&'a Chosen; 2],
+    /// Added to the candidate's positions.
+    pub(crate) token_offset: i64,
     pub(crate) pairing: &'a Pairing,
     pub(crate) tally: &'a Tally,
     pub(crate) inputs: &'a SameInput,
@@ -29,6 +35,7 @@ pub(crate) struct Material<'a> {
 pub(crate) fn build(material: Material<'_>) -> v1::Report {
     let tally = material.tally;
     let coverage = coverage(&material);
+    let alignment = alignment(&material);
     let findings: Vec<v1::Finding> = material
         .findings
         .into_sorted()
@@ -47,6 +54,7 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
         reference: trace_summary(material.traces.0, material.surveys.0),
         candidate: trace_summary(material.traces.1, material.surveys.1),
         coverage,
+        alignment,
         tokens: tokens(material.inputs),
         limit: limit(tally.limit()),
         bands: bands(tally),
@@ -118,8 +126,8 @@ fn coverage(material: &Material<'_>) -> v1::Coverage {
             sketches: tally.bases.sketch,
             statistics: tally.bases.stats,
         },
-        missing_in_candidate: unpaired(material, material.surveys.0, &material.unpaired.0),
-        missing_in_reference: unpaired(material, material.surveys.1, &material.unpaired.1),
+        missing_in_candidate: unpaired(material, 0, &material.unpaired.0),
+        missing_in_reference: unpaired(material, 1, &material.unpaired.1),
         shape_mismatches: pairing.shape_mismatch_count,
         shape_mismatch_list: pairing
             .shape_mismatches
@@ -144,19 +152,17 @@ fn coverage(material: &Material<'_>) -> v1::Coverage {
     }
 }
 
-fn unpaired(material: &Material<'_>, survey: &Survey, unpaired: &Unpaired) -> v1::Unpaired {
+fn unpaired(material: &Material<'_>, side: usize, unpaired: &Unpaired) -> v1::Unpaired {
+    let survey = [material.surveys.0, material.surveys.1][side];
     let mut groups: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for (name, seen) in survey
         .names()
         .filter(|(name, _)| material.filter.passes(name))
     {
-        let missing = seen.records.saturating_sub(material.pairing.pairs_of(name));
+        let paired = material.pairing.paired_records_of(name)[side];
+        let missing = seen.records.saturating_sub(paired);
         if missing > 0 {
-            let pattern = match Place::of(name) {
-                Some(Place::Layer(_, stage)) => format!("layer_*_{}", stage.name()),
-                _ => name.to_owned(),
-            };
-            let group = groups.entry(pattern).or_default();
+            let group = groups.entry(pattern(name)).or_default();
             group.0 += 1;
             group.1 += missing;
         }

@@ -1,6 +1,7 @@
 //! The result of a comparison, and its renderings.
 
 mod build;
+mod build_alignment;
 mod build_pair;
 mod json;
 mod number;

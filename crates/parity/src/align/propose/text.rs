@@ -11,7 +11,7 @@ impl Proposal {
     /// confidences; the others are comments.
     pub fn to_toml(&self, sure: f64) -> String {
         let mut text = format!(
-            "# A proposal by numbers, not a fact: read it, correct it, then use it (`--name-map FILE`).\n\
+            "# A proposal by numbers, not a fact: read it, correct it, then use it (`--map-candidate FILE`).\n\
              # The candidate's name = the reference's. In force from a confidence of {sure} on.\n"
         );
         if !self.ordered {

@@ -1,5 +1,6 @@
 //! What was compared with what, and what it was judged by.
 
+use super::alignment::undone;
 use super::page::Page;
 use crate::report::v1::{Limit, Report, TraceSummary};
 use crate::report::words::{count, counted, number};
@@ -11,6 +12,7 @@ pub(super) fn what_was_compared(page: &mut Page, report: &Report) {
     page.fill("  candidate  ", &trace(&report.candidate));
     page.fill("  model      ", &model(report));
     page.fill("  tokens     ", &tokens(report));
+    undone(page, report);
     page.fill("  pairs      ", &pairs(report));
     if report.coverage.compared > 0 {
         page.fill("  limit      ", &limit(report));

@@ -1,5 +1,6 @@
 //! The report for a terminal: the short answer first, then what it rests on.
 
+mod alignment;
 mod compared;
 mod detail;
 mod heat;

@@ -3,11 +3,13 @@
 //! Fields may be added within a version; none is renamed, removed or given another meaning. Numbers that may be
 //! NaN or infinite are [`Number`]s.
 
+mod alignment;
 mod coverage;
 mod many;
 mod pair;
 mod vote;
 
+pub use alignment::{Alignment, NameMapUse, UndoneDifference};
 pub use coverage::{
     Coverage, MissingGroup, ModelSummary, RestsOn, ShapeMismatch, TokenDifference, Tokens,
     TraceSummary, Unpaired, UnusablePair,
@@ -43,6 +45,9 @@ pub struct Report {
     pub candidate: TraceSummary,
     /// What was compared, and what was not.
     pub coverage: Coverage,
+    /// Names, positions and layouts: what was undone before anything was compared.
+    #[serde(default)]
+    pub alignment: Alignment,
     /// Whether both engines saw the same tokens.
     pub tokens: Tokens,
     /// What the pairs were judged by.
