@@ -32,10 +32,13 @@ fn targets(map: &NameMap, name: &str, op: Option<&str>) -> Vec<String> {
     }
 }
 
+/// A name, its operation, and the checkpoints that it stands for.
+type Reads<'a> = (&'a str, Option<&'a str>, &'a [&'a str]);
+
 #[test]
 fn shipped_maps_speak_of_canonical_checkpoints() {
     // What each map reads of a model's layer 7, written out by hand from the engines' own sources.
-    let expected: [(&str, &[(&str, Option<&str>, &[&str])]); 6] = [
+    let expected: [(&str, &[Reads]); 6] = [
         (
             "huggingface",
             &[
