@@ -11,7 +11,7 @@ pub struct Proposed {
     pub candidate: String,
     /// How sure this is, 0 … 0.999: how much better it fits than any other pair of either name, times how well two equal
     /// checkpoints should fit here. It is no probability; above [`Proposal::SURE`] no pair was wrong on any trace that
-    /// this was tried on, see `docs/alignment.md`.
+    /// this was tried on, see `docs/proposals.md`.
     pub confidence: f64,
     /// How alike the numbers are.
     pub likeness: Likeness,
