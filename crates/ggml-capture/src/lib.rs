@@ -9,6 +9,7 @@ pub mod capture;
 mod error;
 pub mod llama;
 pub mod models;
+pub mod overhead;
 mod run;
 
 pub use error::Error;

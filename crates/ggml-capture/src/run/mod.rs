@@ -138,7 +138,7 @@ pub fn run(
 }
 
 /// The eval callback's side of a session.
-struct Watcher<'r>(Rc<RefCell<Session<&'r Recorder>>>);
+pub(crate) struct Watcher<'r>(pub(crate) Rc<RefCell<Session<&'r Recorder>>>);
 
 impl llama::EvalCallback for Watcher<'_> {
     fn node(&mut self, tensor: NonNull<sys::ggml_tensor>, ask: bool) -> bool {
@@ -153,7 +153,8 @@ impl llama::EvalCallback for Watcher<'_> {
     }
 }
 
-fn heads(model: &Model) -> Heads {
+/// The shape of the model's attention.
+pub(crate) fn heads(model: &Model) -> Heads {
     let length = |key: &str| {
         model
             .metadata(&format!("{}.attention.{key}", model.architecture()))
