@@ -64,14 +64,14 @@ impl Fake {
 }
 
 impl Node for &Fake {
-    fn name(&self) -> String {
-        self.name.clone()
+    fn name(&self) -> &str {
+        &self.name
     }
-    fn op(&self) -> String {
-        self.op.clone()
+    fn op(&self) -> &str {
+        &self.op
     }
-    fn type_name(&self) -> String {
-        self.kind.clone()
+    fn type_name(&self) -> &str {
+        &self.kind
     }
     fn ne(&self) -> [usize; 4] {
         self.ne

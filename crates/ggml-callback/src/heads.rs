@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 6;
 ///
 /// Needs no numbers, only shapes, so a graph may be asked before it is computed.
 pub fn heads<N: Node>(nodes: impl Iterator<Item = N> + Clone) -> Option<Heads> {
-    nodes.clone().find_map(|node| match node.op().as_str() {
+    nodes.clone().find_map(|node| match node.op() {
         "FLASH_ATTN_EXT" => {
             let (query, key, value) = (node.src(0)?.ne(), node.src(1)?.ne(), node.src(2)?.ne());
             Some(Heads {

@@ -4,6 +4,7 @@ use orch_log::format::Event;
 use orch_log::{Logged, Recorder};
 
 use super::columns::Columns;
+use super::names::{NameId, Names};
 use super::node::NodeData;
 use super::rows::{Rows, Segment};
 
@@ -12,21 +13,63 @@ use super::rows::{Rows, Segment};
 pub(super) struct Held {
     /// Place in the dataflow order.
     pub(super) rank: (usize, usize),
-    pub(super) name: String,
-    /// ggml's name.
-    pub(super) node: String,
+    pub(super) name: NameId,
+    /// ggml's name, where it may be wanted.
+    pub(super) node: Option<NameId>,
     /// Name without the `layer_{i}_` in front; empty without a canonical name.
     pub(super) point: &'static str,
     pub(super) occurrence: u64,
-    pub(super) op: String,
-    pub(super) src: Vec<String>,
+    pub(super) op: Option<NameId>,
+    pub(super) src: Vec<NameId>,
     /// Whether the outermost dimension is the tokens'.
     pub(super) by_token: bool,
-    /// Outermost dimension first.
-    pub(super) shape: Vec<usize>,
+    pub(super) shape: Shape,
     pub(super) data: NodeData,
     /// What the last dimension is, where it is that of scores.
     pub(super) columns: Columns,
+}
+
+/// Where a tensor is written.
+struct Target<'t> {
+    recorder: &'t Recorder,
+    names: &'t Names,
+    step: u64,
+}
+
+/// Dimensions, the outermost first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    dims: [usize; 4],
+    count: usize,
+}
+
+impl Shape {
+    pub(super) fn new(dims: impl Iterator<Item = usize>) -> Self {
+        let mut shape = Self {
+            dims: [0; 4],
+            count: 0,
+        };
+        // ggml's tensors have four axes.
+        for dim in dims.take(4) {
+            shape.dims[shape.count] = dim;
+            shape.count += 1;
+        }
+        shape
+    }
+}
+
+impl std::ops::Deref for Shape {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        &self.dims[..self.count]
+    }
+}
+
+impl std::ops::DerefMut for Shape {
+    fn deref_mut(&mut self) -> &mut [usize] {
+        &mut self.dims[..self.count]
+    }
 }
 
 impl Held {
@@ -48,16 +91,16 @@ impl Held {
             )
         };
         let (first, second) = (half(0), half(row / 2));
-        let mut shape = self.shape.clone();
+        let mut shape = self.shape;
         *shape.last_mut()? = row / 2;
-        (self.shape, self.data) = (shape.clone(), second);
+        (self.shape, self.data) = (shape, second);
         Some(Self {
             rank: self.rank,
-            name: self.name.clone(),
-            node: self.node.clone(),
+            name: self.name,
+            node: self.node,
             point: self.point,
             occurrence: self.occurrence,
-            op: self.op.clone(),
+            op: self.op,
             src: self.src.clone(),
             by_token: self.by_token,
             shape,
@@ -71,61 +114,73 @@ impl Held {
     pub(super) fn write(
         &self,
         recorder: &Recorder,
+        names: &Names,
         step: u64,
         rows: &Rows,
         mut each: impl FnMut(Logged),
     ) {
+        let to = Target {
+            recorder,
+            names,
+            step,
+        };
         let count = self.shape.first().copied().unwrap_or(0);
         let segments = rows.of(count).filter(|_| self.by_token);
         for segment in segments.unwrap_or_default() {
-            each(self.write_segment(recorder, step, segment, count));
+            each(self.write_segment(&to, segment, count));
         }
         if segments.is_none() {
             // A state, such as what the KV cache holds, says at which position it was.
-            let event = self.event(step, rows.first_position(), 0);
-            each(self.log(recorder, event.shape(&self.shape), &self.data));
+            let event = self.event(&to, rows.first_position(), 0);
+            each(self.log(&to, event.shape(&self.shape), &self.data));
         }
     }
 
-    fn write_segment(
-        &self,
-        recorder: &Recorder,
-        step: u64,
-        segment: &Segment,
-        count: usize,
-    ) -> Logged {
+    fn write_segment(&self, to: &Target<'_>, segment: &Segment, count: usize) -> Logged {
         let n_tokens = segment.rows.len();
-        let event = self.event(step, segment.first_position, segment.seq);
+        let event = self.event(to, segment.first_position, segment.seq);
         let event = event.n_tokens(n_tokens);
         let columns = self.columns.of(segment);
         if n_tokens == count && columns.is_none() {
-            return self.log(recorder, event.shape(&self.shape), &self.data);
+            return self.log(to, event.shape(&self.shape), &self.data);
         }
-        let mut shape = self.shape.clone();
+        let mut shape = self.shape;
         shape[0] = n_tokens;
         let picked = columns.as_deref().zip(shape.last_mut());
         let picked =
             picked.map(|(columns, width)| (std::mem::replace(width, columns.len()), columns));
         let row = self.shape[1..].iter().product();
         let data = self.data.select(segment.rows.clone(), row, picked);
-        self.log(recorder, event.shape(&shape), &data)
+        self.log(to, event.shape(&shape), &data)
     }
 
-    fn event(&self, step: u64, position: i64, seq: u64) -> Event<'_> {
-        let event = Event::new(&self.name, position)
-            .step(step)
+    fn event<'t>(&self, to: &Target<'t>, position: i64, seq: u64) -> Event<'t> {
+        let event = Event::new(to.names.text(self.name), position)
+            .step(to.step)
             .seq(seq)
             .occurrence(self.occurrence);
-        if self.op.is_empty() {
-            event
-        } else {
-            event.op(&self.op)
+        match self.op {
+            Some(op) => event.op(to.names.text(op)),
+            None => event,
         }
     }
 
-    fn log(&self, recorder: &Recorder, event: Event<'_>, data: &NodeData) -> Logged {
-        let src: Vec<&str> = self.src.iter().map(String::as_str).collect();
-        let event = event.src(&src);
+    fn log(&self, to: &Target<'_>, event: Event<'_>, data: &NodeData) -> Logged {
+        let mut few = [""; 4];
+        let many: Vec<&str>;
+        let src = match few.get_mut(..self.src.len()) {
+            Some(few) => {
+                let texts = self.src.iter().map(|name| to.names.text(*name));
+                few.iter_mut().zip(texts).for_each(|(to, from)| *to = from);
+                &*few
+            }
+            None => {
+                many = self.src.iter().map(|name| to.names.text(*name)).collect();
+                &many
+            }
+        };
+        let event = event.src(src);
+        let recorder = to.recorder;
         match data {
             NodeData::F32(data) => recorder.log(&event, data.as_slice()),
             NodeData::F16(data) => recorder.log(&event, data.as_slice()),

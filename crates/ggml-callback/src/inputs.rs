@@ -24,7 +24,7 @@ pub struct Inputs {
 impl Inputs {
     /// Reads what `node`, about to be computed, is the first to use.
     pub fn see<N: Node>(&mut self, node: &N) {
-        match node.op().as_str() {
+        match node.op() {
             "GET_ROWS" => self.see_lookup(node),
             "ROPE" if self.positions.is_none() => {
                 let positions = node.src(1).and_then(|input| integers(&input));
@@ -37,7 +37,8 @@ impl Inputs {
                 });
             }
             "SET_ROWS" if self.cells.is_none() => {
-                self.cache_type.get_or_insert_with(|| node.type_name());
+                self.cache_type
+                    .get_or_insert_with(|| node.type_name().to_owned());
                 // Values stored transposed have a cell for each of their elements.
                 let cells = node.src(1).and_then(|input| integers(&input));
                 let n_tokens = self.tokens.as_ref().map(Vec::len);
@@ -95,7 +96,7 @@ fn integers<N: Node>(node: &N) -> Option<Vec<i64>> {
     (0..count)
         .map(|index| {
             let element = bytes.get(index * stride..)?;
-            match kind.as_str() {
+            match kind {
                 "i32" => Some(i64::from(i32::from_le_bytes(*element.first_chunk()?))),
                 "i64" => Some(i64::from_le_bytes(*element.first_chunk()?)),
                 _ => None,

@@ -43,7 +43,40 @@ pub enum Layout {
 }
 
 /// Axes outermost first: elements, and bytes from one to the next.
-pub type Dims = Vec<(usize, usize)>;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    axes: [(usize, usize); 4],
+    count: usize,
+}
+
+impl Dims {
+    fn new<const COUNT: usize>(axes: [(usize, usize); COUNT]) -> Self {
+        axes.into_iter().collect()
+    }
+}
+
+impl FromIterator<(usize, usize)> for Dims {
+    fn from_iter<I: IntoIterator<Item = (usize, usize)>>(axes: I) -> Self {
+        let mut dims = Self {
+            axes: [(0, 0); 4],
+            count: 0,
+        };
+        // ggml's tensors have four axes.
+        for axis in axes.into_iter().take(4) {
+            dims.axes[dims.count] = axis;
+            dims.count += 1;
+        }
+        dims
+    }
+}
+
+impl std::ops::Deref for Dims {
+    type Target = [(usize, usize)];
+
+    fn deref(&self) -> &Self::Target {
+        &self.axes[..self.count]
+    }
+}
 
 impl Layout {
     /// The checkpoint's axes over the node's memory. `kv` is the number of positions that exist.
@@ -53,24 +86,24 @@ impl Layout {
         let (ne, nb) = (node.ne(), node.nb());
         let axis = |index: usize| (ne[index], nb[index]);
         match self {
-            Self::Rows => (ne[2] == 1 && ne[3] == 1).then(|| vec![axis(1), axis(0)]),
+            Self::Rows => (ne[2] == 1 && ne[3] == 1).then(|| Dims::new([axis(1), axis(0)])),
             Self::Heads { count, dim } => match ne {
                 [inner, heads, _, 1] if inner == dim && heads == count => {
-                    Some(vec![axis(2), axis(1), axis(0)])
+                    Some(Dims::new([axis(2), axis(1), axis(0)]))
                 }
                 [inner, _, 1, 1] if inner == count * dim => {
-                    Some(vec![axis(1), (count, dim * nb[0]), (dim, nb[0])])
+                    Some(Dims::new([axis(1), (count, dim * nb[0]), (dim, nb[0])]))
                 }
                 _ => None,
             },
             Self::Part {
                 whole, count, dim, ..
             } => (ne[0] == whole && ne[2] == 1 && ne[3] == 1)
-                .then(|| vec![axis(1), (count, dim * nb[0]), (dim, nb[0])]),
-            Self::Slots => (ne[3] == 1).then(|| vec![axis(2), axis(1), axis(0)]),
-            Self::Column => (ne[0] == 1 && ne[3] == 1).then(|| vec![axis(2), axis(1)]),
+                .then(|| Dims::new([axis(1), (count, dim * nb[0]), (dim, nb[0])])),
+            Self::Slots => (ne[3] == 1).then(|| Dims::new([axis(2), axis(1), axis(0)])),
+            Self::Column => (ne[0] == 1 && ne[3] == 1).then(|| Dims::new([axis(2), axis(1)])),
             Self::Scores => {
-                (ne[3] == 1 && ne[0] >= kv).then(|| vec![axis(1), axis(2), (kv, nb[0])])
+                (ne[3] == 1 && ne[0] >= kv).then(|| Dims::new([axis(1), axis(2), (kv, nb[0])]))
             }
             Self::TokensFirst { axis: tokens } => {
                 let outermost = (1..4).rev().find(|index| ne[*index] > 1).unwrap_or(0);
@@ -116,12 +149,16 @@ impl Layout {
 pub(super) fn gather<N: Node>(
     node: &N,
     start: usize,
-    dims: &Dims,
-    scratch: &mut Vec<u8>,
+    dims: &[(usize, usize)],
+    memory: &mut Memory,
 ) -> Option<NodeData> {
-    let bytes = node.bytes(scratch).get(start..)?;
-    Some(match node.type_name().as_str() {
-        "f32" => NodeData::F32(elements(bytes, dims, f32::from_le_bytes)?),
+    let bytes = node.bytes(&mut memory.bytes).get(start..)?;
+    Some(match node.type_name() {
+        "f32" => {
+            let mut out = memory.spare.pop().unwrap_or_default();
+            push(bytes, dims, f32::from_le_bytes, &mut out)?;
+            NodeData::F32(out)
+        }
         "f16" => NodeData::F16(elements(bytes, dims, |b| {
             f16::from_bits(u16::from_le_bytes(b))
         })?),
@@ -135,9 +172,34 @@ pub(super) fn gather<N: Node>(
     })
 }
 
+/// Memory that is used again at the next node, since asking for it costs more than a small tensor's copy.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// For tensors that are not in the host's memory.
+    bytes: Vec<u8>,
+    /// For elements; empty ones.
+    spare: Vec<Vec<f32>>,
+}
+
+impl Memory {
+    /// Elements up to which a vector is kept: for larger ones memory costs little beside their copy, and what is
+    /// kept for a long prompt would never be given back.
+    const KEPT: usize = 1 << 16;
+
+    /// Takes back what [`gather`] gave.
+    pub(super) fn give_back(&mut self, data: NodeData) {
+        if let NodeData::F32(mut elements) = data
+            && elements.capacity() <= Self::KEPT
+        {
+            elements.clear();
+            self.spare.push(elements);
+        }
+    }
+}
+
 fn elements<const SIZE: usize, T>(
     bytes: &[u8],
-    dims: &Dims,
+    dims: &[(usize, usize)],
     read: impl Fn([u8; SIZE]) -> T + Copy,
 ) -> Option<Vec<T>> {
     let mut out = Vec::with_capacity(dims.iter().map(|(count, _)| count).product());

@@ -16,6 +16,7 @@ mod heads;
 mod held;
 mod inputs;
 mod layout;
+mod names;
 mod naming;
 mod node;
 mod order;

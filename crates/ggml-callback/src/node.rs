@@ -9,11 +9,11 @@ use half::{bf16, f16};
 /// `ne` and `nb` are ggml's: elements and bytes per step of each axis, **innermost first**.
 pub trait Node: Copy {
     /// Name in the graph; not unique.
-    fn name(&self) -> String;
+    fn name(&self) -> &str;
     /// Operation as ggml describes it, `MUL_MAT`, `SWIGLU`; empty or `NONE` for leaves.
-    fn op(&self) -> String;
+    fn op(&self) -> &str;
     /// ggml's type name, `f32`, `q4_1`.
-    fn type_name(&self) -> String;
+    fn type_name(&self) -> &str;
     /// Elements along each axis, innermost first.
     fn ne(&self) -> [usize; 4];
     /// Bytes between neighbours along each axis, innermost first.

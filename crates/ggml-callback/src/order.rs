@@ -56,6 +56,16 @@ pub fn vocabulary(layers: usize) -> impl Iterator<Item = String> {
     outside(BEFORE).chain(blocks).chain(outside(AFTER))
 }
 
+/// Numbers the checkpoints of any model, each differently. `None` for names outside the vocabulary.
+pub(crate) fn number(layer: Option<usize>, point: &str) -> Option<usize> {
+    let outside = BEFORE.len() + AFTER.len();
+    match rank(layer, point)? {
+        (0, place) => Some(place),
+        (usize::MAX, place) => Some(BEFORE.len() + place),
+        (block, place) => Some(outside + (block - 1) * BLOCK.len() + place),
+    }
+}
+
 /// Sort key of a checkpoint in dataflow order: block (`usize::MAX` after the last) and place in it.
 /// `None` for names outside the vocabulary.
 pub fn rank(layer: Option<usize>, point: &str) -> Option<(usize, usize)> {

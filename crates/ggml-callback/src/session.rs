@@ -10,9 +10,10 @@ use orch_log::{Logged, Recorder};
 
 use super::columns::Columns;
 use super::graph::Graph;
-use super::held::Held;
-use super::layout::{self, Layout};
-use super::naming::{self, Heads};
+use super::held::{Held, Shape};
+use super::layout::{self, Layout, Memory};
+use super::names::{NameId, NameSet, Names};
+use super::naming::{self, Heads, Place};
 use super::node::{Node, NodeData};
 use super::order;
 use super::rows::Rows;
@@ -65,12 +66,30 @@ pub struct Session<R> {
     pass: Option<Pass>,
     columns: Columns,
     graph: Graph,
+    names: Names,
+    /// The node that was looked at last, and its places.
+    looked_at: Option<usize>,
+    spots: Vec<Spot>,
+    places: Vec<Place>,
     pending: Vec<Held>,
     /// Rank of the last node that had one: where nodes without a canonical name belong.
     last_rank: (usize, usize),
     occurrences: HashMap<String, u64>,
     tally: Tally,
-    scratch: Vec<u8>,
+    /// What `tally` has among its checkpoints.
+    counted: NameSet,
+    /// What is known to be hidden by fusion.
+    fused: NameSet,
+    memory: Memory,
+}
+
+/// A place with what is always asked about it.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    place: Place,
+    name: NameId,
+    /// Where it is in the dataflow order.
+    rank: (usize, usize),
 }
 
 impl<R: Deref<Target = Recorder>> Session<R> {
@@ -82,11 +101,17 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             pass: None,
             columns: Columns::Positions,
             graph: Graph::default(),
+            names: Names::default(),
+            looked_at: None,
+            spots: Vec::new(),
+            places: Vec::new(),
             pending: Vec::new(),
             last_rank: (0, 0),
             occurrences: HashMap::new(),
             tally: Tally::default(),
-            scratch: Vec::new(),
+            counted: NameSet::default(),
+            fused: NameSet::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -104,6 +129,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         self.occurrences.clear();
         self.last_rank = (0, 0);
         self.pass = None;
+        self.looked_at = None;
     }
 
     /// Says what the pass is fed with; writes its `tokens` record.
@@ -111,14 +137,14 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         if !pass.tokens.is_empty() {
             self.pending.push(Held {
                 rank: (0, 0),
-                name: TOKENS.to_owned(),
-                node: String::new(),
+                name: self.names.of(TOKENS),
+                node: None,
                 point: TOKENS,
                 occurrence: 0,
-                op: String::new(),
+                op: None,
                 src: Vec::new(),
                 by_token: true,
-                shape: vec![pass.tokens.len()],
+                shape: Shape::new(std::iter::once(pass.tokens.len())),
                 data: NodeData::I32(pass.tokens.clone()),
                 columns: Columns::Positions,
             });
@@ -171,50 +197,87 @@ impl<R: Deref<Target = Recorder>> Session<R> {
     }
 
     /// Whether the node's numbers are wanted. Costs no copy.
-    pub fn wants<N: Node>(&self, node: &N) -> bool {
+    pub fn wants<N: Node>(&mut self, node: &N) -> bool {
         if !node.is_computed() {
             return false;
         }
-        let places = naming::places(node, self.options.heads);
-        if places.is_empty() {
-            return self.options.all && has_numbers(&node.op()) && self.passes(&node.name());
+        self.look_at(node);
+        if self.spots.is_empty() {
+            return self.options.all && has_numbers(node.op()) && self.passes(node.name());
         }
-        self.amends(node, &places) || places.iter().any(|place| self.keeps(place))
+        self.amends(node) || (0..self.spots.len()).any(|index| self.keeps(self.spots[index]))
+    }
+
+    /// Finds the node's places, unless it was the last that was looked at: ggml asks about a node and then delivers it.
+    fn look_at<N: Node>(&mut self, node: &N) {
+        if self.looked_at == Some(node.id()) {
+            return;
+        }
+        self.looked_at = Some(node.id());
+        self.places.clear();
+        naming::find(node, self.options.heads, &mut self.places);
+        self.spots.clear();
+        for place in &self.places {
+            if let Some(rank) = order::rank(place.layer, place.point) {
+                self.spots.push(Spot {
+                    place: *place,
+                    name: self.names.of_place(place),
+                    rank,
+                });
+            }
+        }
+        if !self.spots.is_empty() && node.op() == "FLASH_ATTN_EXT" {
+            self.note_fused();
+        }
+    }
+
+    /// Notes what the fused attention that was looked at computes without showing it, whatever is logged of the rest.
+    fn note_fused(&mut self) {
+        for point in ["attn_scores", "attn_probs"] {
+            let place = Place {
+                point,
+                ..self.spots[0].place
+            };
+            if self.fused.insert(self.names.of_place(&place)) {
+                self.tally.hidden_by_fusion.insert(place.name());
+            }
+        }
     }
 
     /// The node is computed: copies what is wanted of it.
     pub fn take<N: Node>(&mut self, node: &N) {
-        let places = naming::places(node, self.options.heads);
-        for place in &places {
-            let Some(rank) = order::rank(place.layer, place.point) else {
-                continue;
-            };
-            if rank.0 > self.last_rank.0 {
+        self.look_at(node);
+        for index in 0..self.spots.len() {
+            let spot = self.spots[index];
+            if spot.rank.0 > self.last_rank.0 {
                 self.flush();
             }
-            self.last_rank = self.last_rank.max(rank);
-            self.amend(node, place, rank.0);
-            if node.op() == "FLASH_ATTN_EXT" {
-                let layer = place.layer.unwrap_or(0);
-                let hidden =
-                    ["attn_scores", "attn_probs"].map(|point| format!("layer_{layer}_{point}"));
-                self.tally.hidden_by_fusion.extend(hidden);
-            }
-            if place.layout == Layout::Scores && self.columns == Columns::Unknown {
-                self.tally.unplaced.insert(place.name());
-            } else if self.keeps(place) {
-                self.hold(node, rank, place.name(), place.point, place.layout, 0);
+            self.last_rank = self.last_rank.max(spot.rank);
+            self.amend(node, &spot);
+            if spot.place.layout == Layout::Scores && self.columns == Columns::Unknown {
+                self.tally.unplaced.insert(spot.place.name());
+            } else if self.keeps(spot) {
+                self.hold(
+                    node,
+                    spot.rank,
+                    spot.name,
+                    spot.place.point,
+                    spot.place.layout,
+                    0,
+                );
             }
         }
-        if places.is_empty() {
-            let name = node.name();
-            let occurrence = self.occurrence(&name);
+        if self.spots.is_empty() {
+            let occurrence = self.occurrence(node.name());
             let layout = match &self.pass {
                 Some(pass) => Layout::unnamed(node, pass.rows.n_tokens(), pass.rows.n_outputs()),
                 None => Layout::AsIs,
             };
+            let name = self.names.of(node.name());
             self.hold(node, self.last_rank, name, "", layout, occurrence);
         }
+        // A node of the next graph may come to lie at the same address.
+        self.looked_at = None;
     }
 
     fn occurrence(&mut self, name: &str) -> u64 {
@@ -237,35 +300,36 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         &mut self,
         node: &N,
         rank: (usize, usize),
-        name: String,
+        name: NameId,
         point: &'static str,
         layout: Layout,
         occurrence: u64,
     ) {
-        let src = self.graph.sources(node, &name);
+        let mut src = Vec::new();
+        self.graph.sources(node, name, &mut self.names, &mut src);
         let start = layout.start(node);
-        self.graph.insert(node, start, &name);
+        self.graph.insert(node, start, name);
         let end = self
             .pass
             .as_ref()
             .map_or(0, |pass| pass.rows.end_position());
         let dims = layout.dims(node, self.columns.count(end));
         let Some((dims, data)) = dims.and_then(|dims| {
-            layout::gather(node, start, &dims, &mut self.scratch).map(|data| (dims, data))
+            layout::gather(node, start, &dims, &mut self.memory).map(|data| (dims, data))
         }) else {
             self.tally
                 .misfits
                 .insert(format!("{} ({} {:?})", node.name(), node.op(), node.ne()));
             return;
         };
-        let shape = dims.iter().map(|(count, _)| *count).collect();
+        let shape = Shape::new(dims.iter().map(|(count, _)| *count));
         let record = Held {
             rank,
             name,
-            node: node.name(),
+            node: (self.options.all).then(|| self.names.of(node.name())),
             point,
             occurrence,
-            op: node.op(),
+            op: Some(self.names.of(node.op())),
             src,
             by_token: layout != Layout::AsIs,
             shape,
@@ -284,9 +348,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         {
             Some(held) => {
                 let replaced = std::mem::replace(held, record);
-                if self.options.all {
-                    self.keep_replaced(replaced);
-                }
+                self.replace(replaced);
             }
             None => self.pending.push(record),
         }
@@ -302,6 +364,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             let mut logged = false;
             record.write(
                 &self.recorder,
+                &self.names,
                 pass.step,
                 &pass.rows,
                 |outcome| match outcome {
@@ -313,9 +376,11 @@ impl<R: Deref<Target = Recorder>> Session<R> {
                     Logged::Dropped => self.tally.dropped += 1,
                 },
             );
-            if logged && !record.point.is_empty() {
-                self.tally.checkpoints.insert(record.name);
+            if logged && !record.point.is_empty() && self.counted.insert(record.name) {
+                let name = self.names.text(record.name).to_owned();
+                self.tally.checkpoints.insert(name);
             }
+            self.memory.give_back(record.data);
         }
     }
 }

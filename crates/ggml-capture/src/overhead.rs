@@ -150,7 +150,11 @@ struct Stopper<'r>(Watcher<'r>);
 impl EvalCallback for Stopper<'_> {
     fn node(&mut self, tensor: NonNull<sys::ggml_tensor>, ask: bool) -> bool {
         // SAFETY: the scheduler's tensors are valid for the length of the callback.
-        !ask || self.0.0.borrow().wants(&unsafe { LinkedNode::new(tensor) })
+        !ask || self
+            .0
+            .0
+            .borrow_mut()
+            .wants(&unsafe { LinkedNode::new(tensor) })
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn model<'g>(table: &Tensor<'_>, nodes: impl Iterator<Item = Tensor<'
             if input.op() == "NONE" && input.name().ends_with(".weight") && seen.insert(input.id())
             {
                 let count: usize = input.ne().iter().product();
-                *elements.entry(input.type_name()).or_default() += count;
+                *elements.entry(input.type_name().to_owned()).or_default() += count;
             }
         }
     }

@@ -104,29 +104,29 @@ impl<'g> Tensor<'g> {
 ///
 /// # Safety
 ///
-/// `text` is null or a C string.
-unsafe fn text(text: *const c_char) -> String {
+/// `text` is null or a C string that stays for `'t`.
+unsafe fn text<'t>(text: *const c_char) -> &'t str {
     if text.is_null() {
-        return String::new();
+        return "";
     }
     // SAFETY: not null, so a C string.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    let bytes = unsafe { CStr::from_ptr(text) };
+    // ggml's names and its own strings are ASCII; one that a program cut inside a character has no meaning here.
+    bytes.to_str().unwrap_or_default()
 }
 
 impl Node for Tensor<'_> {
-    fn name(&self) -> String {
+    fn name(&self) -> &str {
         // SAFETY: a live tensor; ggml's names end with a zero.
         unsafe { text((self.ggml.accessors.get_name)(self.pointer.as_ptr())) }
     }
 
-    fn op(&self) -> String {
+    fn op(&self) -> &str {
         // SAFETY: a live tensor, and a static string.
         unsafe { text((self.ggml.accessors.op_desc)(self.pointer.as_ptr())) }
     }
 
-    fn type_name(&self) -> String {
+    fn type_name(&self) -> &str {
         // SAFETY: the type of a live tensor, and a static string.
         unsafe { text((self.ggml.accessors.type_name)(self.type_number())) }
     }

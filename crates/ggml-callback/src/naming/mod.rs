@@ -60,25 +60,58 @@ const WEIGHTED: [&str; 4] = ["MUL_MAT", "MUL", "ADD", "MUL_MAT_ID"];
 /// The node's places: several for one product of fused projections, none for views, masks, cache writes and
 /// whatever else has no canonical name.
 pub fn places<N: Node>(node: &N, heads: Heads) -> Vec<Place> {
+    let mut found = Vec::new();
+    find(node, heads, &mut found);
+    found
+}
+
+/// As [`places`], into a vector that is used again.
+pub(crate) fn find<N: Node>(node: &N, heads: Heads, found: &mut Vec<Place>) {
+    match weight_of(node) {
+        Some(Weight::Outside(point)) => found.push(Place::outside(point)),
+        Some(Weight::Block(layer, rows)) => {
+            found.extend(rows.iter().map(|row| block_place(layer, row, heads)));
+        }
+        None => found.extend(without_weight(node, heads)),
+    }
+}
+
+/// A weight that the tables know.
+enum Weight {
+    /// The point of an operation that reads it.
+    Outside(&'static str),
+    /// Its block, and points and forms of an operation that reads it.
+    Block(usize, &'static [(&'static str, Form)]),
+}
+
+fn block_place(layer: usize, row: &(&'static str, Form), heads: Heads) -> Place {
+    Place {
+        layer: Some(layer),
+        point: row.0,
+        layout: row.1.layout(heads),
+    }
+}
+
+/// The weight that gives an operation its place.
+fn weight_of<N: Node>(node: &N) -> Option<Weight> {
+    if !WEIGHTED.contains(&node.op()) {
+        return None;
+    }
+    (0..2)
+        .filter_map(|index| node.src(index))
+        .find_map(|input| known_weight(input.name()))
+}
+
+/// The first place of an operation on a weight.
+fn weighted<N: Node>(node: &N, heads: Heads) -> Option<Place> {
+    match weight_of(node)? {
+        Weight::Outside(point) => Some(Place::outside(point)),
+        Weight::Block(layer, rows) => rows.first().map(|row| block_place(layer, row, heads)),
+    }
+}
+
+fn without_weight<N: Node>(node: &N, heads: Heads) -> Option<Place> {
     let op = node.op();
-    let places = weighted(node, &op, heads);
-    if !places.is_empty() {
-        return places;
-    }
-    without_weight(node, &op, heads).into_iter().collect()
-}
-
-/// The places of an operation on a weight.
-fn weighted<N: Node>(node: &N, op: &str, heads: Heads) -> Vec<Place> {
-    if !WEIGHTED.contains(&op) {
-        return Vec::new();
-    }
-    let inputs = (0..2).filter_map(|index| node.src(index));
-    let mut places = inputs.map(|input| by_weight(&input.name(), heads));
-    places.find(|places| !places.is_empty()).unwrap_or_default()
-}
-
-fn without_weight<N: Node>(node: &N, op: &str, heads: Heads) -> Option<Place> {
     if op == "GET_ROWS"
         && node
             .src(0)
@@ -100,7 +133,7 @@ fn without_weight<N: Node>(node: &N, op: &str, heads: Heads) -> Option<Place> {
     {
         return Some(Place::outside(row.2));
     }
-    by_name(&name, op, heads).or_else(|| match op {
+    by_name(name, op, heads).or_else(|| match op {
         "ADD" => residual(node, heads),
         _ if ACTIVATIONS.contains(&op) => activation(node, heads),
         _ => None,
@@ -121,7 +154,7 @@ fn by_name(name: &str, op: &str, heads: Heads) -> Option<Place> {
 /// The activation of a projection.
 fn activation<N: Node>(node: &N, heads: Heads) -> Option<Place> {
     let input = node.src(0)?;
-    let place = weighted(&input, &input.op(), heads).into_iter().next()?;
+    let place = weighted(&input, heads)?;
     let (_, point, form) = BY_INPUT.iter().find(|row| row.0 == place.point)?;
     Some(Place {
         point,
@@ -139,7 +172,7 @@ fn residual<N: Node>(sum: &N, heads: Heads) -> Option<Place> {
             // The rows whose logits are asked for.
             input = input.src(0)?;
         }
-        weighted(&input, &input.op(), heads).into_iter().next()
+        weighted(&input, heads)
     };
     match (input(0), input(1)) {
         (Some(place), None) | (None, Some(place))
@@ -154,30 +187,19 @@ fn residual<N: Node>(sum: &N, heads: Heads) -> Option<Place> {
     }
 }
 
-/// The places of an operation that reads `weight`.
-fn by_weight(weight: &str, heads: Heads) -> Vec<Place> {
-    let tensor = weight
+/// What the tables say of the tensor `name`.
+fn known_weight(name: &str) -> Option<Weight> {
+    let tensor = name
         .strip_suffix(".weight")
-        .or_else(|| weight.strip_suffix(".bias"));
-    let Some(tensor) = tensor else {
-        return Vec::new();
-    };
+        .or_else(|| name.strip_suffix(".bias"))?;
     let Some((layer, tensor)) = tensor
         .strip_prefix("blk.")
         .and_then(|rest| rest.split_once('.'))
     else {
-        let rows = OUTSIDE.iter().filter(|row| row.0 == tensor);
-        return rows.map(|row| Place::outside(row.1)).collect();
+        let row = OUTSIDE.iter().find(|row| row.0 == tensor)?;
+        return Some(Weight::Outside(row.1));
     };
-    let Ok(layer) = layer.parse() else {
-        return Vec::new();
-    };
-    let rows = BY_WEIGHT.iter().filter(|row| row.0 == tensor);
-    rows.flat_map(|row| row.1)
-        .map(|(point, form)| Place {
-            layer: Some(layer),
-            point,
-            layout: form.layout(heads),
-        })
-        .collect()
+    let layer = layer.parse().ok()?;
+    let row = BY_WEIGHT.iter().find(|row| row.0 == tensor)?;
+    Some(Weight::Block(layer, row.1))
 }

@@ -33,26 +33,26 @@ impl LinkedNode {
 ///
 /// # Safety
 ///
-/// `pointer` must be a NUL-terminated string.
-unsafe fn text(pointer: *const c_char) -> String {
+/// `pointer` must be a NUL-terminated string that stays for `'t`.
+unsafe fn text<'t>(pointer: *const c_char) -> &'t str {
     // SAFETY: promised by the caller.
-    unsafe { CStr::from_ptr(pointer) }
-        .to_string_lossy()
-        .into_owned()
+    let bytes = unsafe { CStr::from_ptr(pointer) };
+    // ggml's names and its own strings are ASCII; one that a program cut inside a character has no meaning here.
+    bytes.to_str().unwrap_or_default()
 }
 
 impl Node for LinkedNode {
-    fn name(&self) -> String {
+    fn name(&self) -> &str {
         // SAFETY: ggml terminates the names that it sets.
         unsafe { text(self.tensor().name.as_ptr()) }
     }
 
-    fn op(&self) -> String {
+    fn op(&self) -> &str {
         // SAFETY: a static string of ggml.
         unsafe { text(sys::ggml_op_desc(self.0.as_ptr())) }
     }
 
-    fn type_name(&self) -> String {
+    fn type_name(&self) -> &str {
         // SAFETY: a static string of ggml.
         unsafe { text(sys::ggml_type_name(self.tensor().type_)) }
     }
