@@ -185,13 +185,11 @@ impl<'m> Context<'m> {
             watch,
             cancel,
         };
-        if threads > 1 {
-            context.attach_threads(threads)?;
-        }
+        context.attach_threads(threads)?;
         Ok(context)
     }
 
-    /// Without a pool of its own, ggml starts its threads anew for every node that is watched.
+    /// Without a pool of its own, ggml makes one, and starts its threads anew, for every node that is watched.
     fn attach_threads(&mut self, threads: i32) -> Result<(), Error> {
         // SAFETY: plain data in, an owned pool out; freed after the context.
         let pool = unsafe {
