@@ -1,7 +1,7 @@
 //! A tensor that was copied and waits for its place in the order.
 
 use orch_log::format::Event;
-use orch_log::{Logged, Recorder};
+use orch_log::{Digest, Logged, Recorder};
 
 use super::columns::Columns;
 use super::names::{NameId, Names};
@@ -24,9 +24,18 @@ pub(super) struct Held {
     /// Whether the outermost dimension is the tokens'.
     pub(super) by_token: bool,
     pub(super) shape: Shape,
-    pub(super) data: NodeData,
+    pub(super) data: Numbers,
     /// What the last dimension is, where it is that of scores.
     pub(super) columns: Columns,
+}
+
+/// What is kept of a tensor's numbers.
+#[derive(Debug)]
+pub(super) enum Numbers {
+    /// All of them.
+    Elements(NodeData),
+    /// What a record says of them, where it is known that it will be one record.
+    Digest(Digest),
 }
 
 /// Where a tensor is written.
@@ -76,7 +85,7 @@ impl Held {
     /// Takes the first half of every row away into a tensor of its own. `None` when rows have no halves.
     pub(super) fn split_off_first_half(&mut self) -> Option<Self> {
         let row = *self.shape.last()?;
-        let NodeData::F32(data) = &self.data else {
+        let Numbers::Elements(NodeData::F32(data)) = &self.data else {
             return None;
         };
         if row == 0 || row % 2 != 0 {
@@ -84,11 +93,11 @@ impl Held {
         }
         let half = |first: usize| {
             let rows = data.chunks(row);
-            NodeData::F32(
+            Numbers::Elements(NodeData::F32(
                 rows.flat_map(|row| &row[first..first + row.len() / 2])
                     .copied()
                     .collect(),
-            )
+            ))
         };
         let (first, second) = (half(0), half(row / 2));
         let mut shape = self.shape;
@@ -132,7 +141,7 @@ impl Held {
         if segments.is_none() {
             // A state, such as what the KV cache holds, says at which position it was.
             let event = self.event(&to, rows.first_position(), 0);
-            each(self.log(&to, event.shape(&self.shape), &self.data));
+            each(self.log(&to, event.shape(&self.shape)));
         }
     }
 
@@ -142,16 +151,22 @@ impl Held {
         let event = event.n_tokens(n_tokens);
         let columns = self.columns.of(segment);
         if n_tokens == count && columns.is_none() {
-            return self.log(to, event.shape(&self.shape), &self.data);
+            return self.log(to, event.shape(&self.shape));
         }
+        let Numbers::Elements(data) = &self.data else {
+            // Nobody can tell the rows of a digest apart; it is only made where there is one stretch of them.
+            return self.log(to, event.shape(&self.shape));
+        };
         let mut shape = self.shape;
         shape[0] = n_tokens;
         let picked = columns.as_deref().zip(shape.last_mut());
         let picked =
             picked.map(|(columns, width)| (std::mem::replace(width, columns.len()), columns));
         let row = self.shape[1..].iter().product();
-        let data = self.data.select(segment.rows.clone(), row, picked);
-        self.log(to, event.shape(&shape), &data)
+        let data = data.select(segment.rows.clone(), row, picked);
+        self.with_src(to, event.shape(&shape), |event| {
+            log(to.recorder, event, &data)
+        })
     }
 
     fn event<'t>(&self, to: &Target<'t>, position: i64, seq: u64) -> Event<'t> {
@@ -165,28 +180,38 @@ impl Held {
         }
     }
 
-    fn log(&self, to: &Target<'_>, event: Event<'_>, data: &NodeData) -> Logged {
+    fn log(&self, to: &Target<'_>, event: Event<'_>) -> Logged {
+        self.with_src(to, event, |event| match &self.data {
+            Numbers::Elements(data) => log(to.recorder, event, data),
+            Numbers::Digest(digest) => to.recorder.log_digest(event, digest),
+        })
+    }
+
+    /// Adds the names of the sources to `event`.
+    fn with_src(
+        &self,
+        to: &Target<'_>,
+        event: Event<'_>,
+        log: impl FnOnce(&Event<'_>) -> Logged,
+    ) -> Logged {
+        let texts = self.src.iter().map(|name| to.names.text(*name));
+        // Nearly all nodes have few.
         let mut few = [""; 4];
-        let many: Vec<&str>;
-        let src = match few.get_mut(..self.src.len()) {
-            Some(few) => {
-                let texts = self.src.iter().map(|name| to.names.text(*name));
-                few.iter_mut().zip(texts).for_each(|(to, from)| *to = from);
-                &*few
-            }
-            None => {
-                many = self.src.iter().map(|name| to.names.text(*name)).collect();
-                &many
-            }
-        };
-        let event = event.src(src);
-        let recorder = to.recorder;
-        match data {
-            NodeData::F32(data) => recorder.log(&event, data.as_slice()),
-            NodeData::F16(data) => recorder.log(&event, data.as_slice()),
-            NodeData::Bf16(data) => recorder.log(&event, data.as_slice()),
-            NodeData::I32(data) => recorder.log(&event, data.as_slice()),
-            NodeData::I64(data) => recorder.log(&event, data.as_slice()),
+        if let Some(few) = few.get_mut(..self.src.len()) {
+            few.iter_mut().zip(texts).for_each(|(to, from)| *to = from);
+            return log(&event.src(few));
         }
+        let many: Vec<&str> = texts.collect();
+        log(&event.src(&many))
+    }
+}
+
+fn log(recorder: &Recorder, event: &Event<'_>, data: &NodeData) -> Logged {
+    match data {
+        NodeData::F32(data) => recorder.log(event, data.as_slice()),
+        NodeData::F16(data) => recorder.log(event, data.as_slice()),
+        NodeData::Bf16(data) => recorder.log(event, data.as_slice()),
+        NodeData::I32(data) => recorder.log(event, data.as_slice()),
+        NodeData::I64(data) => recorder.log(event, data.as_slice()),
     }
 }

@@ -52,6 +52,17 @@ pub enum NodeData {
 }
 
 impl NodeData {
+    /// Number of elements.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::F32(data) => data.len(),
+            Self::F16(data) => data.len(),
+            Self::Bf16(data) => data.len(),
+            Self::I32(data) => data.len(),
+            Self::I64(data) => data.len(),
+        }
+    }
+
     /// The rows `rows` of `row` elements each; of every stretch of `width` elements only `columns`, where given.
     pub(super) fn select(
         &self,

@@ -4,19 +4,28 @@ mod amend;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
+use std::time::{Duration, Instant};
 
 use orch_log::format::TOKENS;
 use orch_log::{Logged, Recorder};
 
 use super::columns::Columns;
 use super::graph::Graph;
-use super::held::{Held, Shape};
+use super::held::{Held, Numbers, Shape};
 use super::layout::{self, Layout, Memory};
 use super::names::{NameId, NameSet, Names};
 use super::naming::{self, Heads, Place};
 use super::node::{Node, NodeData};
 use super::order;
 use super::rows::Rows;
+
+/// Records above which what is held is written at the next block.
+const MAX_HELD: usize = 128;
+/// Elements above which it is, 1 MiB of `f32`.
+const MAX_HELD_ELEMENTS: usize = 1 << 18;
+/// How long the first record of what is held has waited when it is: a program that is killed loses no more than this
+/// and a block.
+const MAX_HELD_FOR: Duration = Duration::from_millis(5);
 
 /// What to capture.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +67,9 @@ pub struct Tally {
 /// Captures forward passes into a trace.
 ///
 /// ggml computes a block's nodes in an order of its own (the rotation of Q before the projection to K),
-/// so a block's tensors are held until the next block begins, and then written in dataflow order.
+/// so a block's tensors are held until the next block begins, and then written in dataflow order. Where blocks take
+/// next to no time, several are: between two of them the model's weights pass through the processor's caches, and writing
+/// costs half as much when it finds itself there.
 pub struct Session<R> {
     recorder: R,
     options: SessionOptions,
@@ -72,6 +83,12 @@ pub struct Session<R> {
     spots: Vec<Spot>,
     places: Vec<Place>,
     pending: Vec<Held>,
+    /// Where in `pending` the current block begins.
+    block: usize,
+    /// Elements in `pending`.
+    elements: usize,
+    /// When the oldest of `pending` came.
+    oldest: Option<Instant>,
     /// Rank of the last node that had one: where nodes without a canonical name belong.
     last_rank: (usize, usize),
     occurrences: HashMap<String, u64>,
@@ -106,6 +123,9 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             spots: Vec::new(),
             places: Vec::new(),
             pending: Vec::new(),
+            block: 0,
+            elements: 0,
+            oldest: None,
             last_rank: (0, 0),
             occurrences: HashMap::new(),
             tally: Tally::default(),
@@ -126,6 +146,9 @@ impl<R: Deref<Target = Recorder>> Session<R> {
     pub fn begin_open(&mut self) {
         self.graph.clear();
         self.pending.clear();
+        self.begin_block();
+        self.elements = 0;
+        self.oldest = None;
         self.occurrences.clear();
         self.last_rank = (0, 0);
         self.pass = None;
@@ -145,7 +168,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
                 src: Vec::new(),
                 by_token: true,
                 shape: Shape::new(std::iter::once(pass.tokens.len())),
-                data: NodeData::I32(pass.tokens.clone()),
+                data: Numbers::Elements(NodeData::I32(pass.tokens.clone())),
                 columns: Columns::Positions,
             });
         }
@@ -250,7 +273,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         for index in 0..self.spots.len() {
             let spot = self.spots[index];
             if spot.rank.0 > self.last_rank.0 {
-                self.flush();
+                self.end_block();
             }
             self.last_rank = self.last_rank.max(spot.rank);
             self.amend(node, &spot);
@@ -323,6 +346,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             return;
         };
         let shape = Shape::new(dims.iter().map(|(count, _)| *count));
+        let data = self.condense(point, layout, shape[0], data);
         let record = Held {
             rank,
             name,
@@ -341,8 +365,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             },
         };
         // A projection's bias, a norm's weight: the later node is the checkpoint.
-        match self
-            .pending
+        match self.pending[self.block..]
             .iter_mut()
             .find(|held| !point.is_empty() && held.name == record.name)
         {
@@ -354,11 +377,47 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         }
     }
 
+    /// Leaves a digest of the numbers, where neither a later node nor the rows of the pass can ask for more.
+    fn condense(&mut self, point: &str, layout: Layout, count: usize, data: NodeData) -> Numbers {
+        // Scores are scaled later, and the product of `ffn_up.weight` may be cut in two.
+        let may_change = layout == Layout::Scores || matches!(point, "" | "ffn_up");
+        let rows = self.pass.as_ref().and_then(|pass| pass.rows.of(count));
+        if let NodeData::F32(elements) = &data
+            && !may_change
+            && rows.is_some_and(|segments| segments.len() == 1)
+            && let Some(digest) = self.recorder.digest(elements)
+        {
+            self.memory.give_back(data);
+            return Numbers::Digest(digest);
+        }
+        self.elements += data.len();
+        Numbers::Elements(data)
+    }
+
+    /// A block is complete: what waits is written unless it is little and new.
+    fn end_block(&mut self) {
+        let now = Instant::now();
+        let oldest = *self.oldest.get_or_insert(now);
+        if self.pending.len() >= MAX_HELD
+            || self.elements >= MAX_HELD_ELEMENTS
+            || now - oldest >= MAX_HELD_FOR
+        {
+            self.flush();
+        }
+        self.begin_block();
+    }
+
+    fn begin_block(&mut self) {
+        self.block = self.pending.len();
+    }
+
     /// Writes what waits, as far as it is known where it belongs.
     fn flush(&mut self) {
         let Some(pass) = &self.pass else {
             return;
         };
+        self.elements = 0;
+        self.oldest = None;
         self.pending.sort_by_key(|record| record.rank);
         for record in self.pending.drain(..) {
             let mut logged = false;
@@ -380,8 +439,11 @@ impl<R: Deref<Target = Recorder>> Session<R> {
                 let name = self.names.text(record.name).to_owned();
                 self.tally.checkpoints.insert(name);
             }
-            self.memory.give_back(record.data);
+            if let Numbers::Elements(data) = record.data {
+                self.memory.give_back(data);
+            }
         }
+        self.block = 0;
     }
 }
 

@@ -49,7 +49,7 @@ pub const ENABLED: bool = cfg!(feature = "orch_logging");
 pub use global::{flush_logs, global};
 #[doc(hidden)]
 pub use macros::__private;
-pub use recorder::{Logged, Recorder, Status};
+pub use recorder::{Digest, Logged, Recorder, Status};
 pub use settings::{Detail, Filter, Problem, Settings, TokenSet, Values};
 pub use summary::{PROJECTIONS, Sketch, Stats};
 pub use tensor::{Element, F8E4m3, F8E5m2, Loggable, MAX_NDIM, TensorView};

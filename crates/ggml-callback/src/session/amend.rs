@@ -5,14 +5,15 @@ use std::ops::Deref;
 use orch_log::Recorder;
 
 use super::{Session, Spot};
-use crate::held::Held;
+use crate::held::{Held, Numbers};
 use crate::naming::Place;
 use crate::node::{Node, NodeData};
 
 impl<R: Deref<Target = Recorder>> Session<R> {
     /// Whether a held checkpoint is only known once the node that was looked at was seen.
     pub(super) fn amends<N: Node>(&self, node: &N) -> bool {
-        let waits = |point: &str| self.pending.iter().any(|held| held.point == point);
+        let block = &self.pending[self.block..];
+        let waits = |point: &str| block.iter().any(|held| held.point == point);
         self.spots.iter().any(|spot| match spot.place.point {
             "attn_probs" => waits("attn_scores"),
             "ffn_act" => has_both_halves(node) && waits("ffn_up"),
@@ -43,7 +44,9 @@ impl<R: Deref<Target = Recorder>> Session<R> {
     /// A checkpoint that a later node took the name of stays under ggml's, where all nodes are asked for.
     pub(super) fn replace(&mut self, replaced: Held) {
         let Some(node) = replaced.node else {
-            self.memory.give_back(replaced.data);
+            if let Numbers::Elements(data) = replaced.data {
+                self.memory.give_back(data);
+            }
             return;
         };
         let name = self.names.text(node).to_owned();
@@ -57,7 +60,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
     }
 
     fn held(&mut self, block: usize, point: &str) -> Option<&mut Held> {
-        self.pending
+        self.pending[self.block..]
             .iter_mut()
             .find(|held| held.point == point && held.rank.0 == block)
     }
@@ -65,7 +68,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
     /// ggml multiplies the scores by 1/√d inside the softmax; the checkpoint is scaled.
     fn scale_scores(&mut self, block: usize, factor: f32) {
         if let Some(Held {
-            data: NodeData::F32(scores),
+            data: Numbers::Elements(NodeData::F32(scores)),
             ..
         }) = self.held(block, "attn_scores")
         {

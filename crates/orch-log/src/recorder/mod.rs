@@ -1,6 +1,7 @@
 //! Writing a trace.
 
 mod buffer;
+mod digest;
 mod fork;
 mod payload;
 mod run;
@@ -9,6 +10,7 @@ mod sink;
 mod status;
 mod thread;
 
+pub use digest::Digest;
 pub use status::{Logged, Status};
 
 use std::io;
@@ -108,14 +110,18 @@ impl Recorder {
         event: &Event<'_>,
         data: impl Into<TensorView<'t, T>>,
     ) -> Logged {
-        if !self.wants(
-            event.checkpoint,
-            event.token_idx,
-            event.n_tokens.unwrap_or(1),
-        ) {
+        if !self.wants_event(event) {
             return Logged::Filtered;
         }
         self.write(event, &data.into())
+    }
+
+    fn wants_event(&self, event: &Event<'_>) -> bool {
+        self.wants(
+            event.checkpoint,
+            event.token_idx,
+            event.n_tokens.unwrap_or(1),
+        )
     }
 
     fn write<T: Element>(&self, event: &Event<'_>, view: &TensorView<'_, T>) -> Logged {
@@ -134,22 +140,29 @@ impl Recorder {
         } else {
             None
         };
-        let ts_ns = self.settings.timestamps.then(now_ns);
         let extras = Extras {
             stats,
             sketch,
             payload,
-            ts_ns,
+            ts_ns: self.now(),
         };
+        self.write_line(event, view, values.of(view.len()), &extras)
+    }
+
+    /// The time, where records have one.
+    fn now(&self) -> Option<u64> {
+        self.settings.timestamps.then(now_ns)
+    }
+
+    fn write_line<T: Element>(
+        &self,
+        event: &Event<'_>,
+        view: &TensorView<'_, T>,
+        count: usize,
+        extras: &Extras<'_>,
+    ) -> Logged {
         scratch::with_line(|line| {
-            push_record(
-                line,
-                self.sink.team(),
-                event,
-                view,
-                values.of(view.len()),
-                &extras,
-            );
+            push_record(line, self.sink.team(), event, view, count, extras);
             self.hand_over(line)
         })
     }
