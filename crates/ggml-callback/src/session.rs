@@ -158,7 +158,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
     /// Says what the pass is fed with; writes its `tokens` record.
     pub fn place(&mut self, pass: Pass) {
         if !pass.tokens.is_empty() {
-            self.pending.push(Held {
+            let tokens = Held {
                 rank: (0, 0),
                 name: self.names.of(TOKENS),
                 node: None,
@@ -170,7 +170,10 @@ impl<R: Deref<Target = Recorder>> Session<R> {
                 shape: Shape::new(std::iter::once(pass.tokens.len())),
                 data: Numbers::Elements(NodeData::I32(pass.tokens.clone())),
                 columns: Columns::Positions,
-            });
+            };
+            // Before what waits for its place, in whichever block that is.
+            self.pending.insert(0, tokens);
+            self.block += usize::from(self.block > 0);
         }
         self.pass = Some(pass);
         if self.last_rank == (0, 0) {
@@ -396,6 +399,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
 
     /// A block is complete: what waits is written unless it is little and new.
     fn end_block(&mut self) {
+        self.pending[self.block..].sort_by_key(|record| record.rank);
         let now = Instant::now();
         let oldest = *self.oldest.get_or_insert(now);
         if self.pending.len() >= MAX_HELD
@@ -418,7 +422,8 @@ impl<R: Deref<Target = Recorder>> Session<R> {
         };
         self.elements = 0;
         self.oldest = None;
-        self.pending.sort_by_key(|record| record.rank);
+        // The blocks before are sorted, and come before this one.
+        self.pending[self.block..].sort_by_key(|record| record.rank);
         for record in self.pending.drain(..) {
             let mut logged = false;
             record.write(
