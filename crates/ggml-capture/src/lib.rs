@@ -13,4 +13,4 @@ pub mod overhead;
 mod run;
 
 pub use error::Error;
-pub use run::{Beside, Config, Progress, Summary, Timings, run};
+pub use run::{Beside, Config, Progress, Summary, Timings, run, sha256};

@@ -144,6 +144,60 @@ fn only_what_is_asked_for_is_captured() {
     assert!(trace.lines().count() > 8);
 }
 
+/// Checkpoint, sequence, first position and number of positions of each record.
+fn records(trace: &Path) -> Vec<(String, u64, i64, u64)> {
+    let trace = fs::read_to_string(trace).expect("written");
+    let record = |line: &str| {
+        let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        (
+            record["checkpoint"].as_str().expect("text").to_owned(),
+            record["seq"].as_u64().unwrap_or(0),
+            record["token_idx"].as_i64().expect("a position"),
+            record["n_tokens"].as_u64().expect("a count"),
+        )
+    };
+    trace.lines().map(record).collect()
+}
+
+#[test]
+fn several_prompts_in_batches_of_a_given_size() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let prompts = ["Hello, hello, hello", "Once upon a time"];
+    let mut args = vec!["-n", "2", "--ubatch", "3", "--checkpoint", "logits"];
+    args.extend(prompts.iter().flat_map(|prompt| ["-p", prompt]));
+    let both = capture(folder.path(), "both.jsonl", &args);
+    assert!(both.status.success(), "{}", text(&both.stderr));
+    let lines = text(&both.stdout);
+    let lengths: Vec<u64> = ["  tokens      ", "  prompt      "]
+        .iter()
+        .map(|start| {
+            let ids = lines.lines().find_map(|line| line.strip_prefix(start));
+            ids.expect("the ids").split(' ').count() as u64
+        })
+        .collect();
+    assert!(lengths.iter().all(|length| *length > 3), "{lines}");
+    assert!(lines.contains("\nsequence 1    "), "{lines}");
+
+    let records = records(&folder.path().join("both.jsonl"));
+    assert!(records.iter().all(|record| record.3 <= 3));
+    for (seq, length) in (0..).zip(lengths) {
+        let of_seq = |name: &str| {
+            let of_seq = records
+                .iter()
+                .filter(|record| record.0 == name && record.1 == seq);
+            let mut next = 0;
+            for record in of_seq {
+                assert_eq!(record.2, next, "{name} of sequence {seq}");
+                next += record.3 as i64;
+            }
+            next
+        };
+        // The prompt, and the first pick.
+        assert_eq!(of_seq("logits"), length as i64 + 1);
+        assert_eq!(of_seq("tokens"), length as i64 + 1);
+    }
+}
+
 #[test]
 fn random_picks_are_said_to_be_incomparable() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -179,6 +233,31 @@ fn fused_attention_is_said_to_hide() {
         "{}",
         text(&output.stderr)
     );
+    let hidden = |name: &str| {
+        let run = fs::read_to_string(folder.path().join(name)).expect("written");
+        let run: serde_json::Value = serde_json::from_str(&run).expect("JSON");
+        run["settings"]["hidden_by_fusion"].clone()
+    };
+    let all = hidden("a.run.json");
+    assert!(
+        all.as_str()
+            .is_some_and(|names| names.starts_with("layer_0_attn_probs,layer_0_attn_scores"))
+    );
+
+    // A filter that leaves out what the fused operation gives.
+    let rest = [
+        "-p",
+        "Hello",
+        "-n",
+        "1",
+        "--flash-attn",
+        "on",
+        "--checkpoint",
+        "logits",
+    ];
+    let output = capture(folder.path(), "b.jsonl", &rest);
+    assert!(output.status.success());
+    assert_eq!(hidden("b.run.json"), all);
 }
 
 #[test]

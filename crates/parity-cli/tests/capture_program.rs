@@ -84,6 +84,17 @@ fn the_trace_matches_the_linked_one() {
     let report: serde_json::Value = serde_json::from_slice(&report.stdout).expect("JSON");
     assert_eq!(report["verdict"], "match", "{report:#}");
     assert_eq!(report["first_divergence"], serde_json::Value::Null);
+
+    // What only the command could add, once the program had ended.
+    let [captured, linked] = ["run.run.json", "ref.run.json"].map(|name| {
+        let run = std::fs::read_to_string(folder.path(name)).expect("written");
+        serde_json::from_str::<serde_json::Value>(&run).expect("JSON")
+    });
+    for key in ["sha256", "architecture", "layers"] {
+        assert_eq!(captured["model"][key], linked["model"][key], "{key}");
+    }
+    assert_eq!(captured["model"]["sha256"].as_str().map(str::len), Some(64));
+    assert_eq!(captured["settings"]["capture"], "preload");
 }
 
 #[test]

@@ -57,7 +57,11 @@ pub(super) fn describe(
 }
 
 /// SHA-256 of a file, in lower-case hexadecimal. `progress` gets the fraction and says whether to go on.
-pub(super) fn sha256(path: &Path, progress: &mut dyn FnMut(f32) -> bool) -> Result<String, Error> {
+///
+/// # Errors
+///
+/// The file cannot be read, or `progress` said to stop.
+pub fn sha256(path: &Path, progress: &mut dyn FnMut(f32) -> bool) -> Result<String, Error> {
     let mut file = File::open(path).map_err(Error::io("read model", path))?;
     let length = file
         .metadata()

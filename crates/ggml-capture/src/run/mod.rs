@@ -19,7 +19,8 @@ use orch_log::Recorder;
 use crate::Error;
 use crate::capture::{Heads, Session, SessionOptions, linked::LinkedNode};
 use crate::llama::{self, Context, ContextOptions, LoadOptions, Model};
-use describe::{describe, sha256};
+use describe::describe;
+pub use describe::sha256;
 use generate::Course;
 use plan::Plan;
 

@@ -36,22 +36,26 @@ pub(crate) struct CaptureLlama {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) model: PathBuf,
 
-    /// The prompt
+    /// The prompt; further ones are computed in the same batches, as sequences of their own
     #[arg(
         short,
         long,
         value_name = "TEXT",
         required_unless_present = "force_tokens"
     )]
-    pub(crate) prompt: Option<String>,
+    pub(crate) prompt: Vec<String>,
 
-    /// Put the prompt into the model's own chat template, as one message of the user
+    /// Put each prompt into the model's own chat template, as one message of the user
     #[arg(long, requires = "prompt")]
     pub(crate) chat: bool,
 
     /// Tokens to pick [default: as many as the forced tokens lead to, else 16]
     #[arg(short = 'n', long = "tokens", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) picks: Option<u32>,
+
+    /// Tokens that one graph computes: a longer prompt becomes several passes [default: all of it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) ubatch: Option<u32>,
 
     /// The trace to write, NAME.jsonl
     #[arg(short, long, value_name = "FILE")]
@@ -107,6 +111,8 @@ Examples:
   parity capture llama -m model-f32.gguf -p \"Hello\" --kv-type f32 --detail full -o ref.jsonl
   # Only what layer 3 does
   parity capture llama -m model.gguf -p \"Hello\" --checkpoint 'layer_3_*' -o ref.jsonl
+  # Two sequences in one batch, in graphs of at most 8 tokens
+  parity capture llama -m model.gguf -p \"Hello\" -p \"Once upon a time\" --ubatch 8 -o ref.jsonl
   # The noise floor: llama.cpp against itself with another cache, fed with the same tokens
   parity capture llama -m model.gguf --force-tokens ref.jsonl --kv-type f32 -o again.jsonl";
 

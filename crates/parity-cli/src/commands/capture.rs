@@ -68,11 +68,12 @@ fn config(args: &CaptureLlama) -> Result<Config, Failure> {
     log.values = args.values;
     log.filter = Filter::new(&args.checkpoint.join(","));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut prompts = prompts(args)?.into_iter();
     Ok(Config {
         model: args.model.clone(),
-        prompt: prompt(args)?,
-        beside: Vec::new(),
-        n_ubatch: None,
+        prompt: prompts.next(),
+        beside: prompts.collect(),
+        n_ubatch: args.ubatch.map(|count| count as usize),
         n_predict: args.picks.map(|picks| picks as usize),
         log,
         all: args.all,
@@ -85,18 +86,18 @@ fn config(args: &CaptureLlama) -> Result<Config, Failure> {
     })
 }
 
-/// The text to continue. The template of a chat model is in its metadata, which loads in no time.
-fn prompt(args: &CaptureLlama) -> Result<Option<String>, Failure> {
-    match &args.prompt {
-        Some(message) if args.chat => {
-            let options = LoadOptions {
-                vocab_only: true,
-                ..LoadOptions::default()
-            };
-            Ok(Some(Model::load(&args.model, options)?.chat(message)?))
-        }
-        prompt => Ok(prompt.clone()),
+/// The texts to continue. The template of a chat model is in its metadata, which loads in no time.
+fn prompts(args: &CaptureLlama) -> Result<Vec<String>, Failure> {
+    if !args.chat {
+        return Ok(args.prompt.clone());
     }
+    let options = LoadOptions {
+        vocab_only: true,
+        ..LoadOptions::default()
+    };
+    let model = Model::load(&args.model, options)?;
+    let messages = args.prompt.iter().map(|message| model.chat(message));
+    Ok(messages.collect::<Result<_, _>>()?)
 }
 
 /// One bar after the other: loading, checksum, passes.
@@ -203,6 +204,11 @@ fn print(summary: &Summary, args: &CaptureLlama) -> std::io::Result<()> {
     writeln!(out, "  tokens      {}", ids(&summary.continuation))?;
     if args.force_tokens.is_some() {
         writeln!(out, "  own picks   {}", ids(&summary.picks))?;
+    }
+    for (seq, beside) in (1..).zip(&summary.beside) {
+        writeln!(out, "sequence {seq}    {:?}", beside.text)?;
+        writeln!(out, "  prompt      {}", ids(&beside.prompt_tokens))?;
+        writeln!(out, "  tokens      {}", ids(&beside.continuation))?;
     }
     writeln!(
         out,

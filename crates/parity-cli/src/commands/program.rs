@@ -4,14 +4,21 @@ use super::capture::note;
 use crate::args::{CaptureProgram, ColorWhen, DetailArg};
 use crate::failure::Failure;
 use crate::program::{self, Request};
+use crate::progress;
 use orch_log::Values;
 use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the program and gives its exit code. Ctrl-C is for the program; this command outlives it.
 pub(crate) fn run(args: &CaptureProgram, color: ColorWhen) -> Result<u8, Failure> {
     let request = request(args)?;
-    ctrlc::set_handler(|| ())?;
-    let outcome = program::run(&request).map_err(Failure::message)?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+    let outcome = program::run(&request, &mut |model| checksum(model, &interrupted))
+        .map_err(Failure::message)?;
     for problem in &outcome.problems {
         note(color, problem);
     }
@@ -28,6 +35,23 @@ pub(crate) fn run(args: &CaptureProgram, color: ColorWhen) -> Result<u8, Failure
         }
     }
     Ok(outcome.exit_code)
+}
+
+/// SHA-256 of the model; a Ctrl-C, which the program got too, leaves it out.
+fn checksum(model: &Path, interrupted: &AtomicBool) -> Result<String, String> {
+    let lacks = |reason: &dyn std::fmt::Display| {
+        format!("the run file lacks the model's checksum: {reason}")
+    };
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(lacks(&"interrupted"));
+    }
+    let bar = progress::percent("checksum", 1000);
+    let sum = ggml_capture::sha256(model, &mut |fraction| {
+        bar.set_position((1000.0 * fraction) as u64);
+        !interrupted.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    sum.map_err(|error| lacks(&error))
 }
 
 fn request(args: &CaptureProgram) -> Result<Request, Failure> {

@@ -1,6 +1,7 @@
 //! `parity capture -- PROGRAM`: runs a program that is not ours with the capture library preloaded.
 
 mod elf;
+mod model;
 mod notes;
 mod verdict;
 
@@ -46,12 +47,16 @@ pub(crate) struct Outcome {
     pub(crate) nothing: Option<String>,
 }
 
-/// Runs the program. Its input and output are the caller's.
+/// Runs the program. Its input and output are the caller's. `checksum` makes the SHA-256 of its model once it has ended, or
+/// says why not.
 ///
 /// # Errors
 ///
 /// There is no such program, it cannot be captured as it is, or the capture library is missing.
-pub(crate) fn run(request: &Request) -> Result<Outcome, String> {
+pub(crate) fn run(
+    request: &Request,
+    checksum: &mut dyn FnMut(&Path) -> Result<String, String>,
+) -> Result<Outcome, String> {
     let asked = Path::new(&request.program);
     let program = elf::find(asked).ok_or_else(|| {
         format!(
@@ -90,7 +95,10 @@ pub(crate) fn run(request: &Request) -> Result<Outcome, String> {
         .status()
         .map_err(|error| format!("cannot run `{}`: {error}", program.display()))?;
 
-    let notes = Notes::parse(&status.read());
+    let mut notes = Notes::parse(&status.read());
+    if let Err(problem) = model::describe(&notes.traces, checksum) {
+        notes.problems.push(problem);
+    }
     let nothing = notes
         .traces
         .is_empty()
