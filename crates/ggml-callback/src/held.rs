@@ -35,7 +35,7 @@ pub(super) enum Numbers {
     /// All of them.
     Elements(NodeData),
     /// What a record says of them, where it is known that it will be one record.
-    Digest(Digest),
+    Digest(Box<Digest>),
 }
 
 /// Where a tensor is written.

@@ -391,7 +391,7 @@ impl<R: Deref<Target = Recorder>> Session<R> {
             && let Some(digest) = self.recorder.digest(elements)
         {
             self.memory.give_back(data);
-            return Numbers::Digest(digest);
+            return Numbers::Digest(Box::new(digest));
         }
         self.elements += data.len();
         Numbers::Elements(data)
