@@ -60,7 +60,7 @@ impl Place {
     /// The vocabulary of a decoder with pre-norm residual blocks; a step that a model does not have (norms
     /// of queries and keys) is passed through by [`inputs_of`]. `captured` tells whether a block has experts, as one
     /// of them is captured where it does.
-    fn inputs(self, layers: u32, captured: &dyn Fn(&str) -> bool) -> Vec<Self> {
+    pub(crate) fn inputs(self, layers: u32, captured: &dyn Fn(&str) -> bool) -> Vec<Self> {
         use Stage as S;
         let residual_stream = |layer: u32| match layer.checked_sub(1) {
             Some(before) => Self::Layer(before, S::Output),

@@ -6,7 +6,7 @@ use crate::align::Progress;
 use crate::align::maps::{Sample, choose};
 use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs, read_tokens};
 use crate::error::Error;
-use crate::judge::{Criterion, Limit, Noise, Tally, Verdict};
+use crate::judge::{Criterion, Detail, Limit, Noise, Tally, Verdict};
 use crate::report::v1::Report;
 use crate::report::{Material, build};
 use crate::trace::Trace;
@@ -66,7 +66,8 @@ pub fn compare(
     findings.extend(std::mem::take(&mut reference_survey.findings));
     findings.extend(std::mem::take(&mut candidate_survey.findings));
     let surveys = (&reference_survey, &candidate_survey);
-    find_inputs(&context, &mut tally)?;
+    tally.judge();
+    show_first(&context, &mut tally)?;
     note_coverage(&mut findings, &pairing, &tally, surveys, options);
     note_positions(&mut findings, &inputs, &tally, surveys, options);
     Ok(build(Material {
@@ -84,36 +85,32 @@ pub fn compare(
     }))
 }
 
-/// Measures the inputs of the first divergence that had passed before it was known to be the first.
-///
-/// Only where the two traces' orders differ so much that pairs of other positions came between.
-fn find_inputs(context: &Context<'_>, tally: &mut Tally) -> Result<(), Error> {
-    let Some(first) = tally.first() else {
+/// Reads the pair of the first divergence once more: which one it is was not known when it passed.
+fn show_first(context: &Context<'_>, tally: &mut Tally) -> Result<(), Error> {
+    let Some(origin) = tally.judgement().first() else {
         return Ok(());
     };
-    let known: Vec<String> = first
-        .inputs()
-        .into_iter()
-        .map(|input| input.checkpoint)
-        .collect();
-    let mut missing = first.input_names(&|name| tally.checkpoint(name).is_some());
-    missing.retain(|name| !known.contains(name));
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let own = first.detail().key.clone();
-    let filter = orch_log::Filter::new(&missing.join(","));
+    let wanted = tally.pairs()[origin.first];
+    let name = tally.name(wanted.name).to_owned();
+    let filter = orch_log::Filter::new(&literal(&name));
     let mut lockstep = context.lockstep(&filter)?;
     while let Some(pair) = lockstep.next_pair()? {
-        let here = pair.key.token_idx == own.token_idx && pair.key.seq == own.seq;
-        if here
+        if pair.key.checkpoint == name
+            && pair.key.token_idx == wanted.token_idx
+            && pair.reference.offset_bytes == wanted.offset_bytes
             && let Outcome::Measured(compared) = context.examine(&pair, &mut Findings::default())?
-            && let Some(first) = tally.first_mut()
         {
-            first.note(&pair.key, compared.measured.nmse);
+            let detail = Detail::of(&pair, *compared, tally.limit());
+            tally.set_first(detail);
+            break;
         }
     }
     Ok(())
+}
+
+/// A filter that passes this name; what a filter takes for a sign stands for any character.
+fn literal(name: &str) -> String {
+    name.replace([',', '!', '*', '['], "?")
 }
 
 fn limit(reference: &Trace, candidate: &Trace, options: &Options) -> Limit {
@@ -242,8 +239,13 @@ fn note_positions(
 fn verdict(findings: &Findings, tally: &Tally) -> Verdict {
     if findings.has_errors() || tally.compared == 0 {
         Verdict::NotComparable
-    } else if tally.above_limit > 0 {
+    } else if tally.judgement().first().is_some()
+        || tally.left_out_above_limit() > 0
+        || !matches!(tally.limit(), Limit::Noise(_)) && tally.above_limit > 0
+    {
         Verdict::Diverged
+    } else if tally.harmful_above_limit() {
+        Verdict::Drift
     } else if tally.identical == tally.compared {
         Verdict::Match
     } else {

@@ -53,7 +53,7 @@ impl Detail {
     pub const FIRST_VALUES: usize = 10;
 
     /// Gathers what there is to show of a pair.
-    pub(super) fn of(pair: &Pair, compared: Compared, limit: &Limit) -> Self {
+    pub(crate) fn of(pair: &Pair, compared: Compared, limit: &Limit) -> Self {
         let (reference, candidate) = (&pair.reference.record, &pair.candidate.record);
         let shown = compared.first_values.min(Self::FIRST_VALUES);
         let first = |values: &[f64]| values[..values.len().min(shown)].to_vec();

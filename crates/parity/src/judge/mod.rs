@@ -1,19 +1,22 @@
 //! Rounding or divergence, and where it begins.
 
 mod bands;
+mod blame;
 mod criterion;
 mod detail;
 mod first;
 mod noise;
+mod own;
 mod summary;
 mod tally;
 mod verdict;
 mod weights;
 
 pub use bands::{Band, BandCounts};
+pub use blame::{Floor, Graph, InputError, Judgement, Kind, LocalError, Origin, Origins};
 pub use criterion::{Criterion, Limit};
 pub use detail::{Compared, Detail};
-pub use first::{First, InputError};
+pub use first::First;
 pub use noise::{Noise, OperationLimit};
 pub use summary::{Evidence, PairSummary};
 pub use tally::{BasisCounts, CheckpointTally, Tally};

@@ -1,5 +1,8 @@
 //! How much disagreement is rounding: measured, by kind of weights and by operation.
 
+use super::blame::Kind;
+use super::own::OwnRounding;
+use super::summary::PairSummary;
 use super::weights::WeightClass;
 use crate::align::{Place, Stage};
 use crate::trace::RunInfo;
@@ -127,6 +130,7 @@ const OTHER_GAIN: f64 = 2.7;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Noise {
     row: &'static ClassRow,
+    own: OwnRounding,
     /// Whether both run files name the weights; else at least one was taken for 16-bit floats.
     pub is_known: bool,
 }
@@ -147,6 +151,7 @@ impl Noise {
     pub fn of_class(class: WeightClass, is_known: bool) -> Self {
         Self {
             row: &CLASSES[class as usize],
+            own: OwnRounding::of_class(class),
             is_known,
         }
     }
@@ -159,7 +164,10 @@ impl Noise {
         let classes = [reference, candidate].map(|run| run.and_then(WeightClass::of_run));
         let is_known = classes.iter().all(Option::is_some);
         let [a, b] = classes.map(|class| class.unwrap_or(WeightClass::F16));
-        Self::of_class(a.max(b), is_known)
+        Self {
+            own: OwnRounding::of_runs([reference, candidate]),
+            ..Self::of_class(a.max(b), is_known)
+        }
     }
 
     /// The class of weights.
@@ -182,6 +190,17 @@ impl Noise {
             _ => OTHER_GAIN,
         };
         self.with_gain(gain)
+    }
+
+    /// How many times the error that inputs explain is still taken for theirs.
+    pub(super) const PROPAGATION_MARGIN: f64 = 1.5;
+
+    /// Relative RMSE that the last step to this pair may add by itself; for several steps in one, what the whole model
+    /// may gather.
+    pub(super) fn own_rounding(&self, kind: Kind, checkpoint: &str, pair: &PairSummary) -> f64 {
+        self.own
+            .allowed(kind, pair.positions().end, f64::from(pair.storage_unit))
+            .unwrap_or_else(|| self.max_nmse(checkpoint).sqrt())
     }
 
     /// NMSE is a squared error, the table is not.

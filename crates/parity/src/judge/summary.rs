@@ -1,5 +1,7 @@
 //! One compact line for every compared pair.
 
+use super::blame::LocalError;
+use super::own::storage_unit;
 use crate::align::{Key, NameId, Pair};
 use crate::measure::{Basis, Measured};
 
@@ -52,6 +54,12 @@ pub struct PairSummary {
     pub max_abs_diff: Option<f32>,
     /// Root mean square of the reference's compared elements, or of the whole tensor where only that is known.
     pub reference_rms: Option<f32>,
+    /// Their largest magnitude over their root mean square.
+    pub reference_crest: Option<f32>,
+    /// Rounding unit of the coarser of the two storage types, relative; 0 from 32-bit floats on.
+    pub storage_unit: f32,
+    /// What the operation adds to its inputs' errors; `None` until all pairs are known, and where a threshold decides.
+    pub local: Option<LocalError>,
     /// What `nmse` rests on.
     pub rests_on: Evidence,
     /// Everything that both records hold is bit-identical.
@@ -61,7 +69,7 @@ pub struct PairSummary {
 }
 
 impl PairSummary {
-    /// How many pairs are kept: about 90 MB. What comes after is counted, not kept.
+    /// How many pairs are kept: about 110 MB. What comes after is counted, not kept.
     pub const MAX: usize = 1 << 20;
 
     pub(super) fn of(
@@ -79,6 +87,8 @@ impl PairSummary {
             rank,
             ..
         } = pair.key;
+        let rms = reference_rms(pair, measured);
+        let dtypes = [&pair.reference, &pair.candidate].map(|side| side.record.dtype);
         Self {
             name,
             token_idx,
@@ -90,7 +100,10 @@ impl PairSummary {
             offset_bytes: pair.reference.offset_bytes,
             nmse: measured.nmse,
             max_abs_diff: measured.max_abs_diff.map(|difference| difference as f32),
-            reference_rms: reference_rms(pair, measured).map(|rms| rms as f32),
+            reference_rms: rms.map(|rms| rms as f32),
+            reference_crest: crest(pair, measured, rms).map(|crest| crest as f32),
+            storage_unit: dtypes.map(storage_unit).into_iter().fold(0.0, f64::max) as f32,
+            local: None,
             rests_on: measured.nmse_basis.into(),
             identical: measured.identical,
             above_limit,
@@ -117,12 +130,25 @@ fn reference_rms(pair: &Pair, measured: &Measured) -> Option<f64> {
     stats.rms.is_finite().then_some(stats.rms)
 }
 
+fn crest(pair: &Pair, measured: &Measured, rms: Option<f64>) -> Option<f64> {
+    let rms = rms.filter(|rms| *rms > 0.0)?;
+    let (min, max) = if measured.basis.is_exact() {
+        let range = measured.partial.reference_range;
+        (range.min, range.max)
+    } else {
+        let stats = pair.reference.record.stats.as_ref()?;
+        (stats.min, stats.max)
+    };
+    let peak = min.abs().max(max.abs());
+    peak.is_finite().then_some(peak / rms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn as_small_as_promised() {
-        assert!(size_of::<PairSummary>() * PairSummary::MAX <= 90 << 20);
+        assert!(size_of::<PairSummary>() * PairSummary::MAX <= 110 << 20);
     }
 }

@@ -1,13 +1,13 @@
 //! What all measured pairs say together, in memory that does not grow with their number.
 
 use super::bands::BandCounts;
+use super::blame::{Judgement, LocalError, Origin};
 use super::criterion::Limit;
 use super::detail::{Compared, Detail};
 use super::first::First;
 use super::summary::PairSummary;
 use crate::align::{Key, NameId, Names, Pair};
 use crate::measure::{Basis, Measured};
-use std::collections::BTreeMap;
 
 /// All pairs of one checkpoint name.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct CheckpointTally {
     pub max_abs_diff: Option<f64>,
     /// The smallest cosine similarity known.
     pub min_cosine: Option<f64>,
+    /// What the operation adds where it adds most for what its inputs explain, and that position.
+    pub worst_local: Option<(LocalError, i64)>,
 }
 
 /// How many pairs rest on what.
@@ -45,14 +47,6 @@ pub struct BasisCounts {
     pub sketch: u64,
     /// On the statistics of the whole tensors.
     pub stats: u64,
-}
-
-/// Error of a name at one position of one sequence.
-#[derive(Clone, Copy, Debug)]
-struct Latest {
-    token_idx: i64,
-    seq: u64,
-    nmse: f64,
 }
 
 /// First divergence, worst offenders, counts by band and by checkpoint.
@@ -72,11 +66,13 @@ pub struct Tally {
     pub bases: BasisCounts,
     names: Names,
     checkpoints: Vec<CheckpointTally>,
-    latest: Vec<Latest>,
     first: Option<First>,
     worst: Vec<Detail>,
     pairs: Vec<PairSummary>,
     pairs_left_out: u64,
+    left_out_above_limit: u64,
+    sources: Vec<Vec<String>>,
+    judgement: Judgement,
 }
 
 impl Tally {
@@ -92,11 +88,13 @@ impl Tally {
             bases: BasisCounts::default(),
             names: Names::default(),
             checkpoints: Vec::new(),
-            latest: Vec::new(),
             first: None,
             worst: Vec::new(),
             pairs: Vec::new(),
             pairs_left_out: 0,
+            left_out_above_limit: 0,
+            sources: Vec::new(),
+            judgement: Judgement::default(),
         }
     }
 
@@ -114,46 +112,21 @@ impl Tally {
             Basis::Sketch { .. } => self.bases.sketch += 1,
             Basis::AtLeast { .. } => self.bases.stats += 1,
         }
-        self.note_name(&pair.key, measured, above_limit);
+        self.note_name(&pair.key, &pair.reference.record.src, measured, above_limit);
         self.keep_summary(pair, &compared, above_limit);
-        let is_first = above_limit
-            && self
-                .first
-                .as_ref()
-                .is_none_or(|first| pair.reference.offset_bytes < first.offset_bytes);
         let nmse = measured.nmse;
-        let is_worst = nmse > 0.0 && self.belongs_to_worst(&pair.key.checkpoint, nmse);
-        if is_first || is_worst {
-            let detail = Detail::of(pair, compared, &self.limit);
-            if is_first {
-                self.first = Some(First {
-                    offset_bytes: pair.reference.offset_bytes,
-                    src: pair.reference.record.src.clone(),
-                    around: self.errors_at(&pair.key),
-                    detail: detail.clone(),
-                });
-            }
-            if is_worst {
-                self.keep_worst(detail);
-            }
-        }
-        if let Some(first) = &mut self.first {
-            first.note(&pair.key, nmse);
+        if nmse > 0.0 && self.belongs_to_worst(&pair.key.checkpoint, nmse) {
+            self.keep_worst(Detail::of(pair, compared, &self.limit));
         }
     }
 
-    fn note_name(&mut self, key: &Key, measured: &Measured, above_limit: bool) {
+    fn note_name(&mut self, key: &Key, src: &[String], measured: &Measured, above_limit: bool) {
         // Names past the bound are counted in the totals, not one by one; the survey reports it.
         let Some(id) = self.names.id(&key.checkpoint) else {
             return;
         };
-        let latest = Latest {
-            token_idx: key.token_idx,
-            seq: key.seq,
-            nmse: measured.nmse,
-        };
         let Some(tally) = self.checkpoints.get_mut(id.index()) else {
-            self.latest.push(latest);
+            self.sources.push(src.to_vec());
             self.checkpoints.push(CheckpointTally {
                 checkpoint: key.checkpoint.clone(),
                 pairs: 1,
@@ -165,10 +138,10 @@ impl Tally {
                 worst_basis: measured.nmse_basis,
                 max_abs_diff: measured.max_abs_diff,
                 min_cosine: measured.cosine,
+                worst_local: None,
             });
             return;
         };
-        self.latest[id.index()] = latest;
         tally.pairs += 1;
         tally.identical += u64::from(measured.identical);
         tally.above_limit += u64::from(above_limit);
@@ -183,6 +156,19 @@ impl Tally {
             larger(tally.min_cosine.map(|x| -x), measured.cosine.map(|x| -x)).map(|x| -x);
     }
 
+    /// Judges every pair by what its operation adds, once all are known.
+    pub(crate) fn judge(&mut self) {
+        self.judgement = Judgement::of(&mut self.pairs, &self.names, &self.sources, &self.limit);
+        for pair in &self.pairs {
+            let worst = &mut self.checkpoints[pair.name.index()].worst_local;
+            if let Some(local) = pair.local
+                && worst.is_none_or(|(worst, _)| local.excess() > worst.excess())
+            {
+                *worst = Some((local, pair.token_idx));
+            }
+        }
+    }
+
     fn keep_summary(&mut self, pair: &Pair, compared: &Compared, above_limit: bool) {
         match self.names.find(&pair.key.checkpoint) {
             Some(name) if self.pairs.len() < PairSummary::MAX => {
@@ -190,17 +176,11 @@ impl Tally {
                 self.pairs
                     .push(PairSummary::of(name, pair, n_tokens, measured, above_limit));
             }
-            _ => self.pairs_left_out += 1,
+            _ => {
+                self.pairs_left_out += 1;
+                self.left_out_above_limit += u64::from(above_limit);
+            }
         }
-    }
-
-    fn errors_at(&self, key: &Key) -> BTreeMap<String, f64> {
-        self.checkpoints
-            .iter()
-            .zip(&self.latest)
-            .filter(|(_, latest)| latest.token_idx == key.token_idx && latest.seq == key.seq)
-            .map(|(tally, latest)| (tally.checkpoint.clone(), latest.nmse))
-            .collect()
     }
 
     fn belongs_to_worst(&self, checkpoint: &str, nmse: f64) -> bool {
@@ -236,14 +216,28 @@ impl Tally {
         &self.limit
     }
 
-    /// The first pair above the limit.
+    /// The first divergence.
     pub fn first(&self) -> Option<&First> {
         self.first.as_ref()
     }
 
-    /// The same, to be told of its inputs.
-    pub fn first_mut(&mut self) -> Option<&mut First> {
-        self.first.as_mut()
+    /// Tells what there is to show of the first divergence.
+    pub(crate) fn set_first(&mut self, detail: Detail) {
+        self.first = self.judgement.first().map(|origin| First {
+            detail,
+            inputs: origin.inputs.clone(),
+            local: self.pairs[origin.first].local,
+        });
+    }
+
+    /// All places where disagreement begins, the first in dataflow order first.
+    pub fn origins(&self) -> &[Origin] {
+        &self.judgement.origins
+    }
+
+    /// The judgement of all pairs.
+    pub fn judgement(&self) -> &Judgement {
+        &self.judgement
     }
 
     /// The pairs with the largest NMSE, one for each checkpoint name, the worst first.
@@ -259,6 +253,25 @@ impl Tally {
     /// How many pairs [`Tally::pairs`] does not hold.
     pub fn pairs_left_out(&self) -> u64 {
         self.pairs_left_out
+    }
+
+    /// How many of them are above the limit.
+    pub(crate) fn left_out_above_limit(&self) -> u64 {
+        self.left_out_above_limit
+    }
+
+    /// Pairs above the limit whose difference comes to more than a convention that is undone later.
+    pub(crate) fn harmful_above_limit(&self) -> bool {
+        let undone = self
+            .judgement
+            .origins
+            .iter()
+            .filter(|origin| origin.undone_by.is_some());
+        let undone: Vec<NameId> = undone
+            .flat_map(|origin| origin.names.iter().copied())
+            .collect();
+        let mut kept = self.pairs.iter().filter(|pair| pair.above_limit);
+        self.left_out_above_limit > 0 || kept.any(|pair| !undone.contains(&pair.name))
     }
 
     /// The checkpoint name of a pair.

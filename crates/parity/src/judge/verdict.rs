@@ -2,7 +2,7 @@
 
 /// Exit codes of the command `parity`; part of its contract.
 pub mod exit_code {
-    /// The traces agree: `match` or `rounding` (`drift` too, once it is told apart).
+    /// The traces agree: `match`, `rounding` or, unless `--strict`, `drift`.
     pub const AGREES: u8 = 0;
     /// `diverged`.
     pub const DIVERGED: u8 = 1;
@@ -21,7 +21,9 @@ pub enum Verdict {
     Match,
     /// The differences are within the limits.
     Rounding,
-    /// Some checkpoint differs by more than its limit.
+    /// The differences exceed the noise of the whole model, yet no operation adds more than rounding.
+    Drift,
+    /// Some operation adds more than rounding.
     Diverged,
     /// The two traces do not answer the question.
     NotComparable,
@@ -33,6 +35,7 @@ impl Verdict {
         match self {
             Self::Match => "match",
             Self::Rounding => "rounding",
+            Self::Drift => "drift",
             Self::Diverged => "diverged",
             Self::NotComparable => "not comparable",
         }
@@ -41,7 +44,7 @@ impl Verdict {
     /// The exit code of a command that ends with it.
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::Match | Self::Rounding => exit_code::AGREES,
+            Self::Match | Self::Rounding | Self::Drift => exit_code::AGREES,
             Self::Diverged => exit_code::DIVERGED,
             Self::NotComparable => exit_code::NOT_COMPARABLE,
         }

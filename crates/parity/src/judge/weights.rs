@@ -46,7 +46,16 @@ impl WeightClass {
 
     /// The class of a run: that of its weights, or of its cache and attention where they are coarser.
     pub fn of_run(run: &RunInfo) -> Option<Self> {
-        let weights = Self::of_weights(run.model.as_ref()?.weights.as_deref()?)?;
+        Some(Self::of_model(run)?.max(Self::of_attention(run)?))
+    }
+
+    /// The class of a run's weights alone.
+    pub(super) fn of_model(run: &RunInfo) -> Option<Self> {
+        Self::of_weights(run.model.as_ref()?.weights.as_deref()?)
+    }
+
+    /// The class of a run's cache and attention: 32-bit floats unless the settings name coarser ones.
+    pub(super) fn of_attention(run: &RunInfo) -> Option<Self> {
         let is = |name: &str, values: &[&str]| {
             run.setting(name)
                 .is_some_and(|value| values.contains(&value.to_ascii_lowercase().as_str()))
@@ -54,7 +63,7 @@ impl WeightClass {
         // llama.cpp's `auto` is on wherever it can be.
         let rounds =
             is("kv_type", &["f16", "bf16"]) || is("flash_attn", &["on", "auto", "true", "1"]);
-        Some(weights.max(if rounds { Self::F16 } else { Self::F32 }))
+        Some(if rounds { Self::F16 } else { Self::F32 })
     }
 }
 

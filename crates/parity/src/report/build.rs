@@ -2,6 +2,7 @@
 
 use super::Number;
 use super::build_alignment::alignment;
+use super::build_blame::{floors, growth, origins};
 use super::build_pair::{checkpoint, divergence, pair_detail};
 use super::reasons::reasons;
 use super::v1;
@@ -44,7 +45,7 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
         .collect();
     let first_divergence = tally
         .first()
-        .map(|first| divergence(first.detail(), &first.inputs()));
+        .map(|first| divergence(first.detail(), first.inputs(), first.local()));
     let mut report = v1::Report {
         schema_version: v1::SCHEMA_VERSION,
         parity_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -68,6 +69,9 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
             .map(checkpoint)
             .collect(),
         findings,
+        origins: origins(tally),
+        floors: floors(tally),
+        growth: growth(tally),
     };
     report.reasons = reasons(material.verdict, &report);
     report

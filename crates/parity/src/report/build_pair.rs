@@ -2,25 +2,31 @@
 
 use super::Number;
 use super::v1;
-use crate::judge::{Band, CheckpointTally, Detail, InputError};
+use crate::judge::{Band, CheckpointTally, Detail, InputError, LocalError};
 use crate::measure::{Basis, Range, sqnr_db};
 use crate::tensor::coordinates;
 
 /// The first divergence.
-pub(super) fn divergence(detail: &Detail, inputs: &[InputError]) -> v1::Divergence {
+pub(super) fn divergence(
+    detail: &Detail,
+    inputs: &[InputError],
+    local: Option<LocalError>,
+) -> v1::Divergence {
     v1::Divergence {
         checkpoint: detail.key.checkpoint.clone(),
         token_idx: detail.key.token_idx,
         step: detail.step,
-        inputs: inputs
-            .iter()
-            .map(|input| v1::InputError {
-                checkpoint: input.checkpoint.clone(),
-                nmse: Number(input.nmse),
-                relative_rmse: Number(input.nmse.sqrt()),
-            })
-            .collect(),
+        inputs: inputs.iter().map(input_error).collect(),
         pair: pair_detail(detail),
+        local: local.map(|local| local_error(&local, detail.key.token_idx)),
+    }
+}
+
+pub(super) fn input_error(input: &InputError) -> v1::InputError {
+    v1::InputError {
+        checkpoint: input.checkpoint.clone(),
+        nmse: Number(input.nmse),
+        relative_rmse: Number(input.nmse.sqrt()),
     }
 }
 
@@ -38,6 +44,20 @@ pub(super) fn checkpoint(tally: &CheckpointTally) -> v1::CheckpointSummary {
         worst_basis: basis(tally.worst_basis),
         max_abs_diff: tally.max_abs_diff.map(Number),
         min_cosine: tally.min_cosine.map(Number),
+        local: tally
+            .worst_local
+            .map(|(local, token_idx)| local_error(&local, token_idx)),
+    }
+}
+
+pub(super) fn local_error(local: &LocalError, token_idx: i64) -> v1::LocalError {
+    v1::LocalError {
+        token_idx,
+        error: Number(local.error.into()),
+        explained: Number(local.explained.into()),
+        own: Number(local.own.into()),
+        excess: Number(local.excess()),
+        floor: local.floor.name().to_owned(),
     }
 }
 

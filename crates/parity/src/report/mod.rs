@@ -1,7 +1,9 @@
 //! The result of a comparison, and its renderings.
 
+mod blame_words;
 mod build;
 mod build_alignment;
+mod build_blame;
 mod build_pair;
 mod json;
 mod number;

@@ -1,5 +1,6 @@
 //! The short answer, in sentences that every renderer shows.
 
+use super::blame_words::{explained, further, growth};
 use super::v1::{Divergence, Report};
 use super::words::{count, counted, number, positions, step};
 use crate::check::Severity;
@@ -16,6 +17,7 @@ pub(super) fn reasons(verdict: Verdict, report: &Report) -> Vec<String> {
             as_far_as_known(report)
         )],
         Verdict::Rounding => rounding(report),
+        Verdict::Drift => drift(report),
     };
     if let Some(divergence) = &report.first_divergence {
         sentences.extend(diverged(
@@ -24,6 +26,16 @@ pub(super) fn reasons(verdict: Verdict, report: &Report) -> Vec<String> {
             verdict == Verdict::NotComparable,
         ));
     }
+    sentences.extend(further(report));
+    sentences
+}
+
+fn drift(report: &Report) -> Vec<String> {
+    let mut sentences = vec![format!(
+        "the two runs drift apart by more than {}, and no operation adds more than rounding",
+        within(report)
+    )];
+    sentences.extend(growth(report));
     sentences
 }
 
@@ -137,9 +149,10 @@ fn diverged(report: &Report, divergence: &Divergence, only_a_part: bool) -> Vec<
             count(pair.mismatched_non_finite)
         )
     } else {
-        let limit = match pair.max_nmse {
-            Some(limit) => format!(", limit {}", number(limit.0.sqrt())),
-            None => String::new(),
+        let limit = match (&divergence.local, pair.max_nmse) {
+            (Some(local), _) => format!("; {}", explained(local)),
+            (None, Some(limit)) => format!(", limit {}", number(limit.0.sqrt())),
+            (None, None) => String::new(),
         };
         format!("its output differs by {error} (relative RMSE{limit})")
     };

@@ -5,6 +5,7 @@
 
 mod alignment;
 mod coverage;
+mod local;
 mod many;
 mod pair;
 mod vote;
@@ -14,6 +15,7 @@ pub use coverage::{
     Coverage, MissingGroup, ModelSummary, RestsOn, ShapeMismatch, TokenDifference, Tokens,
     TraceSummary, Unpaired, UnusablePair,
 };
+pub use local::{FloorCount, Growth, LocalError, Origin};
 pub use many::Many;
 pub use pair::{
     Basis, CheckpointSummary, Divergence, Figures, InputError, PairDetail, ValueRange, WorstElement,
@@ -33,7 +35,7 @@ pub struct Report {
     pub schema_version: u32,
     /// Version of the program that compared.
     pub parity_version: String,
-    /// `match`, `rounding`, `diverged` or `not comparable`.
+    /// `match`, `rounding`, `drift`, `diverged` or `not comparable`.
     pub verdict: String,
     /// The exit code that goes with the verdict.
     pub exit_code: u8,
@@ -54,7 +56,7 @@ pub struct Report {
     pub limit: Limit,
     /// Pairs by band of the largest absolute difference.
     pub bands: Bands,
-    /// The first pair above the limit in the order of the reference trace.
+    /// The first pair in dataflow order whose operation adds more than rounding.
     pub first_divergence: Option<Divergence>,
     /// The pairs with the largest NMSE, one for each checkpoint name, the worst first.
     pub worst: Vec<PairDetail>,
@@ -62,6 +64,15 @@ pub struct Report {
     pub checkpoints: Vec<CheckpointSummary>,
     /// What was wrong or doubtful, the weightiest first.
     pub findings: Vec<Finding>,
+    /// All places where disagreement begins, the first in dataflow order first.
+    #[serde(default)]
+    pub origins: Vec<Origin>,
+    /// How many pairs were held against what.
+    #[serde(default)]
+    pub floors: Vec<FloorCount>,
+    /// The error of the residual stream, layer by layer.
+    #[serde(default)]
+    pub growth: Vec<Growth>,
 }
 
 /// What the pairs were judged by.

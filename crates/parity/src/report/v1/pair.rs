@@ -1,5 +1,6 @@
 //! Figures of pairs and checkpoints.
 
+use super::local::LocalError;
 use crate::report::Number;
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +145,7 @@ pub struct InputError {
     pub relative_rmse: Number,
 }
 
-/// The first pair above the limit.
+/// The first pair in dataflow order whose operation adds more than rounding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Divergence {
     /// Checkpoint name, the same as the pair's.
@@ -157,6 +158,9 @@ pub struct Divergence {
     pub inputs: Vec<InputError>,
     /// The pair.
     pub pair: PairDetail,
+    /// What its operation adds; absent where a threshold or bands decide.
+    #[serde(default)]
+    pub local: Option<LocalError>,
 }
 
 /// All pairs of one checkpoint name.
@@ -184,4 +188,7 @@ pub struct CheckpointSummary {
     pub max_abs_diff: Option<Number>,
     /// The smallest cosine similarity known.
     pub min_cosine: Option<Number>,
+    /// The pair whose operation adds most; absent where a threshold or bands decide.
+    #[serde(default)]
+    pub local: Option<LocalError>,
 }

@@ -1,0 +1,140 @@
+//! The errors of each name by position.
+
+use super::local::uncertainty;
+use super::operation::Input;
+use crate::align::NameId;
+use crate::judge::summary::PairSummary;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The pairs of each name and stream in order of position, and the largest errors up to each of them.
+#[derive(Debug, Default)]
+pub(super) struct History<'p> {
+    pairs: &'p [PairSummary],
+    by_stream: BTreeMap<(NameId, u32, u32), Stream>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    indices: Vec<u32>,
+    /// The largest of everything up to and including each of `indices`: an attention reads all positions before its
+    /// own, and asking each of them again would take quadratic time.
+    peaks: Vec<Peak>,
+}
+
+/// The largest figures of several pairs of one name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Peak {
+    /// NMSE; infinite where it is not a number.
+    pub(super) nmse: f64,
+    error: f32,
+    rms: Option<f32>,
+    crest: Option<f32>,
+}
+
+impl Peak {
+    fn of(pair: &PairSummary) -> Self {
+        // What is not a number explains whatever comes of it.
+        let nmse = if pair.nmse.is_nan() {
+            f64::INFINITY
+        } else {
+            pair.nmse
+        };
+        Self {
+            nmse,
+            error: (nmse.sqrt() * uncertainty(pair.rests_on)) as f32,
+            rms: pair.reference_rms,
+            crest: pair.reference_crest,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        let larger = |a: Option<f32>, b: Option<f32>| a.zip(b).map(|(a, b)| a.max(b)).or(a).or(b);
+        Self {
+            nmse: self.nmse.max(other.nmse),
+            error: self.error.max(other.error),
+            rms: larger(self.rms, other.rms),
+            crest: larger(self.crest, other.crest),
+        }
+    }
+
+    pub(super) fn input(self) -> Input {
+        Input {
+            error: self.error.into(),
+            rms: self.rms.map(f64::from),
+            crest: self.crest.map(f64::from),
+        }
+    }
+}
+
+/// Which positions of an input a pair's operation reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Its own.
+    Own,
+    /// Its own and all before.
+    Past,
+}
+
+impl<'p> History<'p> {
+    pub(super) fn of(pairs: &'p [PairSummary]) -> Self {
+        let mut by_stream: BTreeMap<_, Stream> = BTreeMap::new();
+        for (index, pair) in pairs.iter().enumerate() {
+            let stream = by_stream.entry((pair.name, pair.seq, pair.rank));
+            stream.or_default().indices.push(index as u32);
+        }
+        for stream in by_stream.values_mut() {
+            let position = |index: &u32| pairs[*index as usize].token_idx;
+            stream.indices.sort_by_key(position);
+            let mut peak: Option<Peak> = None;
+            stream.peaks = stream
+                .indices
+                .iter()
+                .map(|index| {
+                    let own = Peak::of(&pairs[*index as usize]);
+                    let so_far = peak.map_or(own, |peak| peak.or(own));
+                    peak = Some(so_far);
+                    so_far
+                })
+                .collect();
+        }
+        Self { pairs, by_stream }
+    }
+
+    /// The largest figures of `name` where `pair` reads it; `None` where no pair of it lies there.
+    pub(super) fn peak(&self, name: NameId, pair: &PairSummary, reads: Reads) -> Option<Peak> {
+        match reads {
+            Reads::Own => self.overlapping(name, pair).map(Peak::of).reduce(Peak::or),
+            Reads::Past => {
+                let stream = self.by_stream.get(&(name, pair.seq, pair.rank))?;
+                let end = self.before(stream, pair.positions().end);
+                stream.peaks[..end].last().copied()
+            }
+        }
+    }
+
+    /// The pairs of `name` at the positions of `pair`.
+    pub(super) fn overlapping(
+        &self,
+        name: NameId,
+        pair: &PairSummary,
+    ) -> impl Iterator<Item = &'p PairSummary> + use<'_, 'p> {
+        let stream = self.by_stream.get(&(name, pair.seq, pair.rank));
+        let Range { start, end } = pair.positions();
+        let indices = stream.map_or(&[][..], |stream| {
+            &stream.indices[..self.before(stream, end)]
+        });
+        // Batches of one name do not overlap each other.
+        indices
+            .iter()
+            .rev()
+            .map(|index| &self.pairs[*index as usize])
+            .take_while(move |pair| pair.positions().end > start)
+    }
+
+    fn before(&self, stream: &Stream, end: i64) -> usize {
+        stream
+            .indices
+            .partition_point(|index| self.pairs[*index as usize].token_idx < end)
+    }
+}

@@ -1,0 +1,99 @@
+//! All pairs judged, once all are known.
+
+use super::graph::Graph;
+use super::history::History;
+use super::local::{Judge, reads};
+use super::origin::{Field, Origin, origins};
+use crate::align::{NameId, Names};
+use crate::judge::criterion::Limit;
+use crate::judge::summary::PairSummary;
+
+/// The error of a checkpoint that another one is computed from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputError {
+    /// Its name.
+    pub checkpoint: String,
+    /// Its NMSE where the other one reads it; the largest, where it reads several positions.
+    pub nmse: f64,
+}
+
+/// Where the pairs of a comparison begin to disagree.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    /// What is computed from what.
+    pub graph: Graph,
+    /// All origins, the first in dataflow order first.
+    pub origins: Vec<Origin>,
+}
+
+impl Judgement {
+    /// Judges `pairs` and notes in each what its operation adds. `sources` are the logged inputs of each name.
+    pub(crate) fn of(
+        pairs: &mut [PairSummary],
+        names: &Names,
+        sources: &[Vec<String>],
+        limit: &Limit,
+    ) -> Self {
+        let graph = Graph::of(names, |id| {
+            sources.get(id.index()).map_or(&[], Vec::as_slice)
+        });
+        if let Limit::Noise(noise) = limit {
+            let history = History::of(pairs);
+            let judge = Judge {
+                graph: &graph,
+                history: &history,
+                noise,
+            };
+            let errors: Vec<_> = pairs
+                .iter()
+                .map(|pair| judge.local_error(pair, names.name(pair.name)))
+                .collect();
+            for (pair, local) in pairs.iter_mut().zip(errors) {
+                pair.local = Some(local);
+            }
+        }
+        let history = History::of(pairs);
+        let mut origins = origins(
+            &Field {
+                pairs,
+                names,
+                graph: &graph,
+                limit,
+            },
+            &history,
+        );
+        for origin in &mut origins {
+            origin.inputs = inputs(&graph, &history, names, &pairs[origin.first]);
+        }
+        Self { graph, origins }
+    }
+
+    /// The first origin that is a mistake.
+    pub fn first(&self) -> Option<&Origin> {
+        self.origins
+            .iter()
+            .find(|origin| origin.undone_by.is_none())
+    }
+}
+
+/// The errors of what a pair was computed from.
+fn inputs(
+    graph: &Graph,
+    history: &History<'_>,
+    names: &Names,
+    pair: &PairSummary,
+) -> Vec<InputError> {
+    let of_input = |input: &NameId| {
+        let reads = reads(graph, pair.name, *input);
+        Some(InputError {
+            checkpoint: names.name(*input).to_owned(),
+            nmse: history.peak(*input, pair, reads)?.nmse,
+        })
+    };
+    graph
+        .origins(pair.name)
+        .inputs
+        .iter()
+        .filter_map(of_input)
+        .collect()
+}

@@ -1,0 +1,15 @@
+//! An operation is blamed for what it adds, not for what it was given.
+
+mod flow;
+mod graph;
+mod history;
+mod judgement;
+mod local;
+mod operation;
+mod origin;
+
+pub use graph::{Graph, Origins};
+pub use judgement::{InputError, Judgement};
+pub use local::{Floor, LocalError};
+pub use operation::Kind;
+pub use origin::Origin;

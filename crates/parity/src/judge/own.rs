@@ -1,0 +1,105 @@
+//! What one operation may round by itself.
+
+use super::blame::Kind;
+use super::weights::WeightClass;
+use crate::trace::RunInfo;
+use orch_log::format::Dtype;
+
+/// Relative RMSE that products with weights of each class may add, the classes in their order.
+///
+/// # Source
+///
+/// `docs/noise.md`: the largest error of a projection whose input agreed bit for bit (layer 0), and of all others
+/// beyond what their inputs explain, with the margin given there.
+const LINEAR: [f64; 4] = [4e-6, 3e-3, 6e-2, 8e-2];
+
+/// The same for scores and context with 32-bit and with 16-bit caches or fused attention.
+const ATTENTION: [f64; 2] = [4e-6, 5e-3];
+
+/// Operations that compute in 32-bit floats whatever the weights are.
+const PLAIN: f64 = 4e-6;
+
+/// ggml looks the GELU up in a table of half precision on CPUs; others compute it.
+const GELU: f64 = 2e-3;
+
+/// How many times a storage type's rounding unit a step may be off: it rounds within the step too.
+const STORAGE: f64 = 4.0;
+
+/// What single operations of a pair of runs may round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct OwnRounding {
+    weights: WeightClass,
+    attention: WeightClass,
+    has_gelu: bool,
+    /// Whether both runs say what they compute in; else any step may round to 16 bits.
+    is_known: bool,
+}
+
+impl OwnRounding {
+    pub(super) fn of_class(class: WeightClass) -> Self {
+        Self {
+            weights: class,
+            attention: class.min(WeightClass::F16),
+            has_gelu: false,
+            is_known: true,
+        }
+    }
+
+    pub(super) fn of_runs(runs: [Option<&RunInfo>; 2]) -> Self {
+        let coarser = |class: fn(&RunInfo) -> Option<WeightClass>| {
+            let [a, b] = runs.map(|run| run.and_then(class).unwrap_or(WeightClass::F16));
+            a.max(b)
+        };
+        let has_gelu = |run: &&RunInfo| {
+            let model = run.model.as_ref();
+            model
+                .and_then(|model| model.architecture.as_deref())
+                .is_some_and(|name| name.starts_with("gpt2") || name.starts_with("gemma"))
+        };
+        Self {
+            weights: coarser(WeightClass::of_model),
+            attention: coarser(WeightClass::of_attention),
+            has_gelu: runs.iter().flatten().any(has_gelu),
+            is_known: runs
+                .iter()
+                .all(|run| run.and_then(WeightClass::of_model).is_some()),
+        }
+    }
+
+    /// Relative RMSE that a step of this kind may add up to position `end`, stored as `dtypes`; `None` for steps of
+    /// which nothing is known.
+    pub(super) fn allowed(&self, kind: Kind, end: i64, storage_unit: f64) -> Option<f64> {
+        let computed = match kind {
+            Kind::Linear => LINEAR[self.weights as usize],
+            Kind::Scores | Kind::Context | Kind::FusedAttention => {
+                ATTENTION[self.attention.min(WeightClass::F16) as usize]
+            }
+            Kind::Activation if self.has_gelu => GELU,
+            Kind::Norm | Kind::Residual | Kind::Probs | Kind::Activation | Kind::Choice => PLAIN,
+            // An angle is a product with the position, and its rounding grows with it.
+            Kind::Rope => PLAIN + 2e-7 * end.max(0) as f64,
+            Kind::Unknown => return None,
+        };
+        let assumed = if self.is_known {
+            0.0
+        } else {
+            LINEAR[WeightClass::F16 as usize]
+        };
+        Some(computed.max(STORAGE * storage_unit).max(assumed))
+    }
+}
+
+/// Half the distance of neighbouring numbers, relative; 0 for 32-bit floats and what is finer.
+///
+/// # Source
+///
+/// Significand bits of the formats: IEEE 754 binary16, bfloat16, OCP FP8.
+pub(super) fn storage_unit(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F16 => 2f64.powi(-11),
+        Dtype::Bf16 => 2f64.powi(-8),
+        Dtype::F8E4m3 => 2f64.powi(-4),
+        Dtype::F8E5m2 => 2f64.powi(-3),
+        _ => 0.0,
+    }
+}

@@ -1,0 +1,266 @@
+//! Who is to blame: the operation that adds an error, not those that were given it.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use parity::Options;
+use parity::report::v1::Report;
+use serde_json::json;
+use support::{Folder, Line, compare_with, noise, record};
+
+const STAGES: [&str; 17] = [
+    "attn_norm",
+    "q",
+    "k",
+    "v",
+    "q_rope",
+    "k_rope",
+    "attn_scores",
+    "attn_probs",
+    "attn_context",
+    "attn_out",
+    "attn_residual",
+    "ffn_norm",
+    "ffn_gate",
+    "ffn_up",
+    "ffn_act",
+    "ffn_out",
+    "output",
+];
+
+/// A trace of `layers` layers and two positions, in dataflow order; `error(name, position)` is uniform and relative.
+fn trace(layers: usize, error: &dyn Fn(&str, i64) -> f32) -> Vec<Line> {
+    let mut names = vec!["embedding".to_owned()];
+    for layer in 0..layers {
+        names.extend(STAGES.map(|stage| format!("layer_{layer}_{stage}")));
+    }
+    names.extend(["final_norm".to_owned(), "logits".to_owned()]);
+    let mut lines = Vec::new();
+    for position in 0..2 {
+        for (seed, name) in names.iter().enumerate() {
+            let values: Vec<f32> = noise(seed as u64 + 1, 32)
+                .iter()
+                .zip(noise(99 + seed as u64, 32))
+                .map(|(x, sign)| x + x.abs() * sign.signum() * error(name, position))
+                .collect();
+            lines.push(record(name, position, &values));
+        }
+    }
+    lines
+}
+
+fn compare(weights: &str, reference: &[Line], candidate: &[Line]) -> Report {
+    let folder = Folder::new();
+    let run = json!({"format_version": 1, "team": "test",
+        "model": {"sha256": "aa", "architecture": "llama", "layers": 4, "weights": weights},
+        "settings": {"kv_type": "f32", "flash_attn": "off"}});
+    for name in ["ref", "cand"] {
+        folder.write_bytes(&format!("{name}.run.json"), run.to_string().as_bytes());
+    }
+    compare_with(
+        &folder.write("ref.jsonl", reference),
+        &folder.write("cand.jsonl", candidate),
+        &Options::default(),
+    )
+}
+
+/// Origins as `(checkpoints, layers, all)`.
+fn places(report: &Report) -> Vec<(Vec<&str>, &[u32], bool)> {
+    report
+        .origins
+        .iter()
+        .map(|origin| {
+            let names = origin.checkpoints.iter().map(String::as_str).collect();
+            (names, origin.layers.as_slice(), origin.in_all_layers)
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_handed_on_is_not_blamed() {
+    // A mistake of 10 % at one point, all that follows has it too; the same level everywhere from the start has no
+    // origin but the first checkpoint.
+    let from = |name: &str| {
+        let layer = |name: &str| {
+            name.strip_prefix("layer_")
+                .and_then(|rest| rest.split_once('_'))
+                .map(|(layer, stage)| (layer.parse::<usize>().unwrap(), stage.to_owned()))
+        };
+        match layer(name) {
+            Some((1, stage)) => !["attn_norm", "q", "k", "v", "k_rope"].contains(&stage.as_str()),
+            Some((layer, _)) => layer > 1,
+            None => name != "embedding",
+        }
+    };
+    let candidate = trace(3, &|name, _| if from(name) { 0.1 } else { 1e-6 });
+    let report = compare("F32", &trace(3, &|_, _| 0.0), &candidate);
+    assert_eq!(report.verdict, "diverged");
+    assert_eq!(
+        places(&report),
+        [(vec!["layer_1_q_rope"], &[1][..], false)],
+        "{:?}",
+        report.reasons
+    );
+    assert!(report.coverage.above_limit > 30);
+    let local = report.origins[0].local.as_ref().unwrap();
+    assert!(local.excess.0 > 1000.0, "{local:?}");
+    assert_eq!(local.floor, "model");
+}
+
+#[test]
+fn the_order_of_the_file_does_not_matter() {
+    let wrong = |name: &str, _: i64| match name {
+        "layer_0_q_rope" | "layer_0_attn_scores" => 0.5,
+        _ => 0.0,
+    };
+    let (mut reference, mut candidate) = (trace(2, &|_, _| 0.0), trace(2, &wrong));
+    reference.reverse();
+    candidate.reverse();
+    let report = compare("F32", &reference, &candidate);
+    let first = report.first_divergence.unwrap();
+    assert_eq!(
+        (first.checkpoint.as_str(), first.token_idx),
+        ("layer_0_q_rope", 0)
+    );
+}
+
+#[test]
+fn a_mistake_in_every_layer_is_one_finding_and_in_two_layers_two() {
+    let in_layers = |layers: &'static [u32]| {
+        let wrong = move |name: &str, _: i64| {
+            let hit = layers
+                .iter()
+                .any(|layer| name == format!("layer_{layer}_ffn_act"));
+            if hit { 0.4 } else { 1e-6 }
+        };
+        compare("F32", &trace(6, &|_, _| 0.0), &trace(6, &wrong))
+    };
+    let all = in_layers(&[0, 1, 2, 3, 4, 5]);
+    assert_eq!(
+        places(&all),
+        [(vec!["layer_0_ffn_act"], &[0, 1, 2, 3, 4, 5][..], true)]
+    );
+    assert_eq!(all.origins[0].pairs, 12);
+    assert!(
+        all.reasons
+            .iter()
+            .any(|reason| reason.contains("in all layers")),
+        "{:?}",
+        all.reasons
+    );
+    assert_eq!(
+        places(&in_layers(&[1, 4])),
+        [
+            (vec!["layer_1_ffn_act"], &[1][..], false),
+            (vec!["layer_4_ffn_act"], &[4][..], false)
+        ]
+    );
+    assert_eq!(
+        places(&in_layers(&[2, 3, 4])),
+        [(vec!["layer_2_ffn_act"], &[2, 3, 4][..], false)]
+    );
+}
+
+#[test]
+fn a_convention_that_is_undone_is_not_a_mistake() {
+    // Queries and keys both rotated by another origin: the scores agree.
+    let offset = |name: &str, _: i64| match name {
+        "layer_1_q_rope" | "layer_1_k_rope" => 0.8,
+        _ => 1e-6,
+    };
+    let report = compare("F32", &trace(3, &|_, _| 0.0), &trace(3, &offset));
+    assert_eq!((report.verdict.as_str(), report.exit_code), ("rounding", 0));
+    assert_eq!(report.origins.len(), 1);
+    assert_eq!(
+        report.origins[0].checkpoints,
+        ["layer_1_q_rope", "layer_1_k_rope"]
+    );
+    assert_eq!(
+        report.origins[0].undone_by.as_deref(),
+        Some("layer_1_attn_scores")
+    );
+    assert!(report.first_divergence.is_none());
+    // Where the scores differ as well, it is one.
+    let wrong = |name: &str, _: i64| match name {
+        "layer_1_q_rope" | "layer_1_k_rope" | "layer_1_attn_scores" => 0.8,
+        _ => 1e-6,
+    };
+    let report = compare("F32", &trace(3, &|_, _| 0.0), &trace(3, &wrong));
+    assert_eq!(report.verdict, "diverged");
+    assert_eq!(report.origins[0].undone_by, None);
+}
+
+#[test]
+fn smooth_growth_is_drift_and_a_jump_is_not() {
+    // Each step adds a little more than the whole model should gather by then, none more than its inputs explain.
+    let level = |name: &str| match name.strip_prefix("layer_") {
+        Some(rest) => {
+            let layer: i32 = rest.split('_').next().unwrap().parse().unwrap();
+            3e-5 * 1.5_f32.powi(layer)
+        }
+        None if name == "embedding" => 3e-5,
+        None => 3e-5 * 1.5_f32.powi(8),
+    };
+    let smooth = trace(8, &|name, _| level(name));
+    let report = compare("F32", &trace(8, &|_, _| 0.0), &smooth);
+    assert_eq!((report.verdict.as_str(), report.exit_code), ("drift", 0));
+    assert!(report.origins.is_empty());
+    assert!(report.coverage.above_limit > 0);
+    let growth: Vec<f64> = report
+        .growth
+        .iter()
+        .map(|point| point.relative_rmse.0)
+        .collect();
+    assert_eq!(growth.len(), 1 + 8 + 2);
+    assert!(growth.windows(2).all(|pair| pair[0] < pair[1] * 1.2));
+    let jump = trace(8, &|name, _| {
+        let wrong = ["layer_5_v", "layer_5_attn_context"].contains(&name);
+        level(name) * if wrong { 30.0 } else { 1.0 }
+    });
+    let report = compare("F32", &trace(8, &|_, _| 0.0), &jump);
+    assert_eq!(report.verdict, "diverged");
+    assert_eq!(report.first_divergence.unwrap().checkpoint, "layer_5_v");
+}
+
+#[test]
+fn where_the_evidence_ends_is_said_with_what_to_capture() {
+    let wrong = |name: &str, _: i64| match name {
+        "layer_1_attn_out" => 0.5,
+        _ => 1e-6,
+    };
+    let kept = |line: &Line| {
+        let name = line.0["checkpoint"].as_str().unwrap();
+        ["layer_1_attn_norm", "layer_1_attn_out", "layer_1_v"].contains(&name)
+    };
+    let (mut reference, mut candidate) = (trace(3, &|_, _| 0.0), trace(3, &wrong));
+    reference.retain(&kept);
+    candidate.retain(&kept);
+    let report = compare("F32", &reference, &candidate);
+    let origin = &report.origins[0];
+    assert_eq!(origin.checkpoints, ["layer_1_attn_out"]);
+    assert_eq!(
+        origin.uncaptured,
+        [
+            "layer_1_q",
+            "layer_1_k",
+            "layer_1_attn_scores",
+            "layer_1_attn_probs",
+            "layer_1_attn_context"
+        ]
+    );
+    assert_eq!(
+        origin.filter.as_deref(),
+        Some(
+            "ORCH_LOG_FILTER='tokens,layer_1_q,layer_1_k,layer_1_attn_scores,layer_1_attn_probs,\
+             layer_1_attn_context,layer_1_attn_out'"
+        )
+    );
+    assert!(
+        report
+            .reasons
+            .iter()
+            .any(|reason| reason.contains("ORCH_LOG_FILTER")),
+        "{:?}",
+        report.reasons
+    );
+}
