@@ -16,6 +16,8 @@ pub(super) struct Gguf(NonNull<sys::gguf_context>);
 /// A tensor's entry: its type, dimensions innermost first, and size.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) kind: sys::ggml_type,
     pub(super) type_name: String,
     pub(super) ne: Vec<usize>,
     pub(super) n_bytes: usize,
@@ -75,6 +77,33 @@ impl Gguf {
         Some(unsafe { sys::gguf_get_val_f32(self.0.as_ptr(), id) })
     }
 
+    /// A number of any type, widened.
+    pub(super) fn number(&self, key: &str) -> Option<f64> {
+        let key = CString::new(key).ok()?;
+        let context = self.0.as_ptr();
+        // SAFETY: valid context and key; the value is read as the type that it has.
+        unsafe {
+            let id = sys::gguf_find_key(context, key.as_ptr());
+            if id < 0 {
+                return None;
+            }
+            Some(match sys::gguf_get_kv_type(context, id) {
+                sys::GGUF_TYPE_UINT8 => f64::from(sys::gguf_get_val_u8(context, id)),
+                sys::GGUF_TYPE_INT8 => f64::from(sys::gguf_get_val_i8(context, id)),
+                sys::GGUF_TYPE_UINT16 => f64::from(sys::gguf_get_val_u16(context, id)),
+                sys::GGUF_TYPE_INT16 => f64::from(sys::gguf_get_val_i16(context, id)),
+                sys::GGUF_TYPE_UINT32 => f64::from(sys::gguf_get_val_u32(context, id)),
+                sys::GGUF_TYPE_INT32 => f64::from(sys::gguf_get_val_i32(context, id)),
+                sys::GGUF_TYPE_UINT64 => sys::gguf_get_val_u64(context, id) as f64,
+                sys::GGUF_TYPE_INT64 => sys::gguf_get_val_i64(context, id) as f64,
+                sys::GGUF_TYPE_FLOAT32 => f64::from(sys::gguf_get_val_f32(context, id)),
+                sys::GGUF_TYPE_FLOAT64 => sys::gguf_get_val_f64(context, id),
+                sys::GGUF_TYPE_BOOL => f64::from(u8::from(sys::gguf_get_val_bool(context, id))),
+                _ => return None,
+            })
+        }
+    }
+
     pub(super) fn texts(&self, key: &str) -> Option<Vec<String>> {
         let id = self.find(key, sys::GGUF_TYPE_ARRAY)?;
         // SAFETY: the key exists and is an array; its strings are read only if it has strings.
@@ -116,6 +145,8 @@ impl Gguf {
         unsafe {
             (0..sys::gguf_get_n_tensors(context))
                 .map(|id| Entry {
+                    name: text(sys::gguf_get_tensor_name(context, id)),
+                    kind: sys::gguf_get_tensor_type(context, id),
                     type_name: text(sys::ggml_type_name(sys::gguf_get_tensor_type(context, id))),
                     ne: std::slice::from_raw_parts(sys::gguf_get_tensor_ne(context, id), 4)
                         .iter()

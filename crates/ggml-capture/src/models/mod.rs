@@ -1,11 +1,14 @@
-//! Looking into GGUF files, converting them, and making tiny random ones.
+//! Looking into GGUF files, reading their weights, converting them, and making tiny random ones.
 
 mod convert;
+mod file;
 mod gguf;
 mod inspect;
+mod product;
 mod tiny;
 
 pub use convert::{Weights, convert};
+pub use file::{ModelFile, TensorEntry};
 pub use inspect::{Inspection, TensorType, inspect};
 pub use tiny::{Architecture, TinyOptions, tiny};
 
