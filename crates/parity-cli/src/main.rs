@@ -4,6 +4,8 @@ mod args;
 mod commands;
 mod failure;
 #[cfg(feature = "llama")]
+mod model;
+#[cfg(feature = "llama")]
 mod program;
 mod progress;
 mod terminal;

@@ -3,9 +3,7 @@
 use crate::failure::Failure;
 use ggml_capture::models::ModelFile;
 use parity::Error;
-use parity::recompute::{
-    Arithmetic, Hparams, Metadata, TensorInfo, Weight, Weights, multiply,
-};
+use parity::recompute::{Arithmetic, Hparams, Metadata, TensorInfo, Weight, Weights, multiply};
 use parity::tensor::Dense;
 use parity::trace::RunInfo;
 use std::cell::RefCell;
@@ -46,9 +44,7 @@ impl Model {
             })
             .collect();
         let hparams = Hparams::read(&Keys(&file), tensors)
-            .map_err(|message| {
-                Failure::message(format!("model `{}`: {message}", path.display()))
-            })?
+            .map_err(|message| Failure::message(format!("model `{}`: {message}", path.display())))?
             .for_run(run);
         Ok(Self {
             file,
@@ -196,7 +192,12 @@ impl Weights for Model {
         x: &Dense,
         arithmetic: Arithmetic,
     ) -> Result<Option<Dense>, Error> {
-        match self.hparams.tensors.get(weight).map(|info| info.shape.as_slice()) {
+        match self
+            .hparams
+            .tensors
+            .get(weight)
+            .map(|info| info.shape.as_slice())
+        {
             Some(&[_, outputs, _]) => {
                 let rows = expert * outputs..(expert + 1) * outputs;
                 self.product(weight, rows, x, arithmetic)

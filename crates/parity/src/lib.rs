@@ -38,6 +38,7 @@ pub mod recompute;
 pub mod report;
 pub mod tensor;
 pub mod trace;
+pub mod verify;
 pub mod vote;
 
 pub use compare::{Options, compare, many};

@@ -175,4 +175,20 @@ fn what_was_written_last_counts() {
     let found = index.rows("x", 0, 0..3).unwrap().unwrap();
     assert_eq!(found.data, [0.0, 1.0, 5.0, 6.0, 20.0, 21.0]);
     assert_eq!(index.positions("x", 0), [0..1, 0..3, 1..2]);
+
+    // What came first is still there for what was computed then.
+    let batches = index.batches("x", 0);
+    let spans: Vec<_> = batches
+        .iter()
+        .map(|batch| batch.positions.clone())
+        .collect();
+    assert_eq!(spans, [0..1, 0..3, 1..2]);
+    let as_of = |batch: usize| {
+        let batch = &batches[batch];
+        let found = index.look_as_of("x", 0, batch.positions.clone(), batch.pass);
+        found.unwrap().unwrap().data
+    };
+    assert_eq!(as_of(0), [-1.0, -2.0]);
+    assert_eq!(as_of(1), expected(0..3).data);
+    assert_eq!(as_of(2), [5.0, 6.0]);
 }

@@ -9,6 +9,8 @@ mod doctor;
 mod maps;
 #[cfg(feature = "llama")]
 mod models;
+#[cfg(feature = "llama")]
+mod verify;
 mod vote;
 
 pub(crate) use align::Align;
@@ -19,6 +21,8 @@ pub(crate) use compare::{Compare, Format};
 pub(crate) use doctor::Doctor;
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
+#[cfg(feature = "llama")]
+pub(crate) use verify::Verify;
 
 pub(crate) use vote::Vote;
 
@@ -77,6 +81,9 @@ pub(crate) enum Command {
     Align(Align),
     /// Say whether a trace is what its engine computed, or was damaged on the way to disk
     Check(Check),
+    /// Recompute a trace from the model: does every operation's output follow from its inputs?
+    #[cfg(feature = "llama")]
+    Verify(Verify),
     /// Say why there is no trace, or why it is of no use
     Doctor(Doctor),
     /// Run a reference engine, or any program that uses ggml, and log its forward pass

@@ -11,6 +11,8 @@ mod many;
 mod models;
 #[cfg(feature = "llama")]
 mod program;
+#[cfg(feature = "llama")]
+mod verify;
 mod vote;
 
 use crate::args::{Args, Command};
@@ -26,6 +28,8 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
         Command::Align(align) => align::run(&align, args.color),
         Command::Vote(vote) => vote::run(&vote, args.color),
         Command::Check(check) => check::run(&check, args.color),
+        #[cfg(feature = "llama")]
+        Command::Verify(verify) => verify::run(&verify, args.color),
         Command::Doctor(doctor) => doctor::run(&doctor, args.color),
         #[cfg(feature = "llama")]
         Command::Capture(capture) => capture::run(capture, args.color),

@@ -40,6 +40,22 @@ impl Inputs {
         seq: u64,
         tokens: Range<i64>,
     ) -> Result<Result<Self, Vec<Missing>>, Error> {
+        Self::gather_as_of(operation, index, seq, tokens, u32::MAX)
+    }
+
+    /// As [`Inputs::gather`], as if the trace ended with this pass: what later passes put in the place of these rows,
+    /// another prompt for example, was not read.
+    ///
+    /// # Errors
+    ///
+    /// When the trace cannot be read.
+    pub fn gather_as_of(
+        operation: &Operation,
+        index: &Index<'_>,
+        seq: u64,
+        tokens: Range<i64>,
+        pass: u32,
+    ) -> Result<Result<Self, Vec<Missing>>, Error> {
         let mut tensors = Vec::new();
         let mut missing = Vec::new();
         for input in &operation.inputs {
@@ -47,7 +63,7 @@ impl Inputs {
                 Rows::Own => tokens.clone(),
                 Rows::All => 0..tokens.end,
             };
-            match index.look(&input.checkpoint, seq, rows)? {
+            match index.look_as_of(&input.checkpoint, seq, rows, pass)? {
                 Ok(dense) => tensors.push(dense),
                 Err(gap) => missing.push(Missing {
                     checkpoint: input.checkpoint.clone(),
@@ -58,15 +74,10 @@ impl Inputs {
         if !missing.is_empty() {
             return Ok(Err(missing));
         }
-        let passes = index.positions(&operation.checkpoint, seq);
-        let pass_first = |position: i64| {
-            let pass = passes.iter().rfind(|pass| pass.contains(&position));
-            pass.map_or(tokens.start, |pass| pass.start)
-        };
         Ok(Ok(Self {
             first: tokens.start,
             tokens: (tokens.end - tokens.start).max(0) as usize,
-            pass_first: tokens.clone().map(pass_first).collect(),
+            pass_first: index.pass_starts(&operation.checkpoint, seq, tokens, pass),
             tensors,
         }))
     }

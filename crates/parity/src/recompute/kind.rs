@@ -40,6 +40,29 @@ pub enum Kind {
     ExpertSum,
 }
 
+impl Kind {
+    /// One word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embed(_) => "embed",
+            Self::Norm(_) => "norm",
+            Self::Linear(_) => "linear",
+            Self::Rope(_) => "rope",
+            Self::Scores(_) => "scores",
+            Self::Probs(_) => "probs",
+            Self::Context(_) => "context",
+            Self::Residual(_) => "residual",
+            Self::Activate(_) => "activate",
+            Self::Softmax => "softmax",
+            Self::Choose { .. } => "choose",
+            Self::ExpertWeights(_) => "expert_weights",
+            Self::ExpertLinear(_) => "expert_linear",
+            Self::Sigmoid => "sigmoid",
+            Self::ExpertSum => "expert_sum",
+        }
+    }
+}
+
 /// Rows of the embedding table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embed {

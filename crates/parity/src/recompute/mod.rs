@@ -4,6 +4,7 @@
 //! which weights, by which formula. [`recompute`] does it, in f64 or with the engine's own roundings, as the model says
 //! or under a [`Hypothesis`].
 
+mod deviation;
 mod evaluate;
 mod form;
 mod graph;
@@ -11,9 +12,12 @@ mod hparams;
 mod hypothesis;
 mod inputs;
 mod kind;
+mod local;
 mod operation;
+mod through;
 mod weights;
 
+pub use deviation::Deviation;
 pub use evaluate::{Failure, multiply, recompute, round_to};
 pub use form::{Experts, Form, Windows};
 pub use graph::operation;
@@ -25,5 +29,7 @@ pub use kind::{
     Kind, Linear, Norm, Pairing, Positions, Probs, Residual, Rope, Scores, Statistic, View,
     WeightLayout,
 };
+pub use local::{LocalError, Unknown, local_error, propagated};
 pub use operation::{Input, Operation, Rows};
+pub use through::{Traced, gather_through};
 pub use weights::{Arithmetic, Weight, Weights};

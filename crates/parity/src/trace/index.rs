@@ -6,7 +6,8 @@ use super::store::Trace;
 use crate::align::{NameId, Names};
 use crate::error::Error;
 use crate::tensor::{Dense, Numbers, element_count, without_token_axis};
-use orch_log::format::Record;
+use orch_log::format::{Dtype, Record};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -40,6 +41,9 @@ pub struct Index<'t> {
     names: Names,
     /// By name, in file order.
     pieces: Vec<Vec<Piece>>,
+    /// The pass that is being read, and its step.
+    pass: u32,
+    step: Option<u64>,
     malformed: u64,
     unnamed: u64,
 }
@@ -53,12 +57,21 @@ pub struct Piece {
     pub first: i64,
     /// Rows.
     pub tokens: usize,
-    /// Forward pass, where the record says it.
-    pub step: Option<u64>,
-    /// How many records of this name the step already had.
-    pub occurrence: u64,
+    /// Forward pass, counted in the order of the file: a pass ends where the step changes or a name comes again.
+    pub pass: u32,
+    /// Storage type before logging.
+    pub dtype: Dtype,
     /// Where its line begins.
     pub offset_bytes: u64,
+}
+
+/// Records that follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Of the first row to that of the last, and one more.
+    pub positions: Range<i64>,
+    /// The pass of the last record.
+    pub pass: u32,
 }
 
 impl Piece {
@@ -123,6 +136,8 @@ impl<'t> Index<'t> {
             trace,
             names: Names::default(),
             pieces: Vec::new(),
+            pass: 0,
+            step: None,
             malformed: 0,
             unnamed: 0,
         };
@@ -144,12 +159,26 @@ impl<'t> Index<'t> {
         if id.index() == self.pieces.len() {
             self.pieces.push(Vec::new());
         }
-        self.pieces[id.index()].push(Piece {
+        let of_name = &mut self.pieces[id.index()];
+        let this_pass = of_name
+            .iter()
+            .rev()
+            .take_while(|piece| piece.pass == self.pass);
+        let mut again = this_pass.filter(|piece| piece.seq == record.seq).peekable();
+        let stepped = record.step.is_some() && self.step.is_some() && record.step != self.step;
+        if stepped || (record.occurrence == 0 && again.peek().is_some()) {
+            self.pass += 1;
+        } else if again.any(|piece| piece.positions().contains(&record.token_idx)) {
+            // A further value of the same name at the same positions: not what the name stands for.
+            return;
+        }
+        self.step = record.step.or(self.step);
+        of_name.push(Piece {
             seq: record.seq,
             first: record.token_idx,
             tokens: record.n_tokens,
-            step: record.step,
-            occurrence: record.occurrence,
+            pass: self.pass,
+            dtype: record.dtype,
             offset_bytes,
         });
     }
@@ -195,14 +224,46 @@ impl<'t> Index<'t> {
 
     /// The positions of each record of a name and sequence, in file order; those of repeated records once.
     pub fn positions(&self, name: &str, seq: u64) -> Vec<Range<i64>> {
-        let mut found: Vec<Range<i64>> = Vec::new();
-        for piece in self.pieces(name) {
+        let mut seen = HashSet::new();
+        let of_seq = self.pieces(name).iter().filter(|piece| piece.seq == seq);
+        let positions = of_seq.map(Piece::positions);
+        positions
+            .filter(|range| seen.insert((range.start, range.end)))
+            .collect()
+    }
+
+    /// Records of a name and sequence that follow each other without a gap or a step back, joined, in file order.
+    ///
+    /// A step back is a new prompt, or tokens that are computed again; what was logged before it belongs to what was
+    /// computed before it.
+    pub fn batches(&self, name: &str, seq: u64) -> Vec<Batch> {
+        let mut found: Vec<Batch> = Vec::new();
+        for piece in self.pieces(name).iter().filter(|piece| piece.seq == seq) {
             let positions = piece.positions();
-            if piece.seq == seq && piece.occurrence == 0 && !found.contains(&positions) {
-                found.push(positions);
+            match found.last_mut() {
+                Some(batch) if batch.positions.end == positions.start => {
+                    batch.positions.end = positions.end;
+                    batch.pass = piece.pass;
+                }
+                _ => found.push(Batch {
+                    positions,
+                    pass: piece.pass,
+                }),
             }
         }
         found
+    }
+
+    /// For each position the first one of the record that has it; its own where none has.
+    pub fn pass_starts(&self, name: &str, seq: u64, tokens: Range<i64>, pass: u32) -> Vec<i64> {
+        let pieces = self.pieces(name);
+        let start = |position: i64| {
+            let piece = pieces.iter().rfind(|piece| {
+                piece.pass <= pass && piece.seq == seq && piece.positions().contains(&position)
+            });
+            piece.map_or(position, |piece| piece.first)
+        };
+        tokens.map(start).collect()
     }
 
     /// All rows of a range of positions; `None` where one of them was not wholly captured.
@@ -219,7 +280,7 @@ impl<'t> Index<'t> {
     /// All rows of a range of positions, or why they cannot be had.
     ///
     /// Where several records have a position, the last one in the file counts: a cache, too, holds what was
-    /// written last. Records with an occurrence above 0 are left aside.
+    /// written last.
     ///
     /// # Shape
     ///
@@ -235,21 +296,35 @@ impl<'t> Index<'t> {
         seq: u64,
         tokens: Range<i64>,
     ) -> Result<Result<Dense, Gap>, Error> {
+        self.look_as_of(name, seq, tokens, u32::MAX)
+    }
+
+    /// As [`Index::look`], as if the trace ended with this pass.
+    ///
+    /// # Errors
+    ///
+    /// When the trace or a payload cannot be read.
+    pub fn look_as_of(
+        &self,
+        name: &str,
+        seq: u64,
+        tokens: Range<i64>,
+        pass: u32,
+    ) -> Result<Result<Dense, Gap>, Error> {
         let pieces = self.pieces(name);
+        let pieces = &pieces[..pieces.partition_point(|piece| piece.pass <= pass)];
         let mut parts: Vec<(Dense, usize)> = Vec::new();
         let mut position = tokens.start;
         while position < tokens.end {
-            let holds = |piece: &&Piece| {
-                piece.seq == seq && piece.occurrence == 0 && piece.positions().contains(&position)
-            };
-            let Some(last) = pieces.iter().rposition(|piece| holds(&piece)) else {
+            let holds = |piece: &Piece| piece.seq == seq && piece.positions().contains(&position);
+            let Some(last) = pieces.iter().rposition(holds) else {
                 return Ok(Err(Gap::NotLogged { position }));
             };
             let piece = &pieces[last];
             // Up to where a later record takes over.
             let end = pieces[last + 1..]
                 .iter()
-                .filter(|later| later.seq == seq && later.occurrence == 0 && later.first > position)
+                .filter(|later| later.seq == seq && later.first > position)
                 .map(|later| later.first)
                 .chain([piece.positions().end, tokens.end])
                 .min()

@@ -8,7 +8,7 @@ mod run_file;
 mod similar;
 mod store;
 
-pub use index::{Gap, Index, Piece};
+pub use index::{Batch, Gap, Index, Piece};
 pub use payload::{PayloadFault, PayloadNumbers};
 pub use reader::{Entry, Located, Malformed, Records};
 pub use run_file::{RunFile, RunInfo, RunModel};

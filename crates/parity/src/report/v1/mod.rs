@@ -8,6 +8,7 @@ mod coverage;
 mod local;
 mod many;
 mod pair;
+mod verification;
 mod vote;
 
 pub use alignment::{Alignment, NameMapUse, UndoneDifference};
@@ -20,6 +21,7 @@ pub use many::Many;
 pub use pair::{
     Basis, CheckpointSummary, Divergence, Figures, InputError, PairDetail, ValueRange, WorstElement,
 };
+pub use verification::{UnverifiedOperation, Verification, VerifiedOperation};
 pub use vote::{Vote, VoteCheckpoint, VotePair};
 
 use super::Number;

@@ -1,0 +1,34 @@
+//! How far an output may be from what its inputs give.
+
+use crate::recompute::{Kind, LocalError, Operation};
+use orch_log::format::Dtype;
+
+/// The largest relative RMSE of a row that is still the engine's rounding.
+///
+/// `end` is the position after the last row, `dtype` the type that the result was kept in.
+///
+/// # Source
+///
+/// Engines sum in f32, in an order of their own: products of SmolLM2's and the tiny models' sizes are within 7e-7 of
+/// f64, or of ggml's own kernel where activations are quantised; a limit of 1e-5 leaves room for larger models, and
+/// smaller mistakes do not change a token. Element-wise steps and norms are within 1.5e-7. An angle is a product in
+/// f32: its rounding grows with the position.
+pub fn limit(operation: &Operation, local: &LocalError, dtype: Dtype, end: i64) -> f64 {
+    let f32_limit = match operation.kind {
+        Kind::Norm(_) | Kind::Residual(_) | Kind::Embed(_) | Kind::Sigmoid => 1e-6,
+        Kind::Rope(_) => (2.0 * f64::from(f32::EPSILON) * end as f64).max(1e-6),
+        Kind::Activate(_) => 2e-6,
+        _ => 1e-5,
+    };
+    // What was not logged was rounded, too.
+    let steps = 1.0 + local.through.len() as f64;
+    let unit = match dtype {
+        Dtype::F16 => 2_f64.powi(-11),
+        Dtype::Bf16 => 2_f64.powi(-8),
+        Dtype::F8E4m3 => 2_f64.powi(-4),
+        Dtype::F8E5m2 => 2_f64.powi(-3),
+        _ => 0.0,
+    };
+    // A result that is kept in few bits was summed from inputs that were: three roundings, one after another.
+    (f32_limit * steps).max(3.0 * unit * steps)
+}
