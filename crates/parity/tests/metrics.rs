@@ -1,15 +1,16 @@
 //! Metrics against values worked out by hand and against an independent computation.
 
-use parity::measure::{BLOCK, Basis, Evidence, Metrics, Partial, measure, sqnr_db};
+use orch_log::format::Dtype;
+use parity::measure::{BLOCK, Basis, Evidence, Metrics, Partial, Ulp, measure, sqnr_db};
 use parity::tensor::{Numbers, Region};
 use proptest::prelude::*;
 
 fn whole(reference: &[f64], candidate: &[f64]) -> Partial {
-    Partial::of_block(reference, candidate, 0)
+    Partial::of(reference, candidate, 0)
 }
 
 fn metrics(reference: &[f64], candidate: &[f64]) -> Metrics {
-    Metrics::of(&whole(reference, candidate), None).expect("finite elements")
+    Metrics::of(&whole(reference, candidate), None, Some(Ulp::F32)).expect("finite elements")
 }
 
 #[test]
@@ -92,8 +93,8 @@ fn non_finite_values_are_settled_first() {
         [2, 3, 4, 5, 6],
         "mismatches before the largest finite difference"
     );
-    assert_eq!(Metrics::of(&whole(&[nan], &[nan]), None), None);
-    assert_eq!(Metrics::of(&whole(&[], &[]), None), None);
+    assert_eq!(Metrics::of(&whole(&[nan], &[nan]), None, None), None);
+    assert_eq!(Metrics::of(&whole(&[], &[]), None, None), None);
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn zeros_of_either_sign_are_equal_numbers_but_not_equal_bits() {
 #[test]
 fn the_scale_of_the_whole_tensor_is_used_for_its_first_elements() {
     // First two of many: tiny here, but the tensor's magnitude is 10.
-    let metrics = Metrics::of(&whole(&[1e-3, 0.0], &[2e-3, 0.0]), Some(10.0)).unwrap();
+    let metrics = Metrics::of(&whole(&[1e-3, 0.0], &[2e-3, 0.0]), Some(10.0), None).unwrap();
     assert!((metrics.nmse - 0.5e-6 / 100.0).abs() < 1e-20);
 }
 
@@ -114,6 +115,7 @@ fn evidence<'a>(numbers: &'a dyn Numbers) -> Evidence<'a> {
         numbers,
         stats: None,
         sketch: None,
+        dtype: Dtype::F32,
     }
 }
 
@@ -216,8 +218,8 @@ proptest! {
     ) {
         let (reference, candidate): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
         let cut = (reference.len() as f64 * cut) as usize;
-        let mut merged = Partial::of_block(&reference[..cut], &candidate[..cut], 0);
-        merged.merge(&Partial::of_block(&reference[cut..], &candidate[cut..], cut as u64));
+        let mut merged = Partial::of(&reference[..cut], &candidate[..cut], 0);
+        merged.merge(&Partial::of(&reference[cut..], &candidate[cut..], cut as u64));
         let at_once = whole(&reference, &candidate);
         prop_assert_eq!(&merged.worst, &at_once.worst);
         prop_assert_eq!(

@@ -239,6 +239,7 @@ pub(super) fn evidence<'r>(record: &'r Record, numbers: &'r dyn Numbers) -> Evid
         numbers,
         stats: record.stats.as_ref(),
         sketch: record.sketch.as_ref(),
+        dtype: record.dtype,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Single elements that stand out.
 
 /// One element of a pair.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Element {
     /// Row-major index in the whole tensor.
     pub index: u64,
@@ -29,9 +29,10 @@ impl Element {
 }
 
 /// The elements with the largest differences, largest first; of equal differences the first indices.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Worst {
-    elements: Vec<Element>,
+    elements: [Element; Worst::KEPT],
+    kept: u8,
 }
 
 impl Worst {
@@ -44,32 +45,39 @@ impl Worst {
         if difference == 0.0 || self.is_full_of_larger(difference) {
             return;
         }
-        let at = self
-            .elements
-            .partition_point(|kept| kept.difference() >= difference);
-        self.elements.insert(at, element);
-        self.elements.truncate(Self::KEPT);
+        let mut at = self.elements().len();
+        self.kept = (at + 1).min(Self::KEPT) as u8;
+        at = at.min(Self::KEPT - 1);
+        while at > 0 && self.elements[at - 1].difference() < difference {
+            self.elements[at] = self.elements[at - 1];
+            at -= 1;
+        }
+        self.elements[at] = element;
     }
 
     /// True where an element of this difference, later than all seen, would not be taken in.
     pub fn is_full_of_larger(&self, difference: f64) -> bool {
-        self.elements.len() == Self::KEPT
-            && self
-                .elements
-                .last()
-                .is_some_and(|last| last.difference() >= difference)
+        self.smallest() >= difference && difference != 0.0
+    }
+
+    /// The difference that a later element must exceed to be taken in.
+    pub(super) fn smallest(&self) -> f64 {
+        match self.elements().get(Self::KEPT - 1) {
+            Some(last) => last.difference(),
+            None => 0.0,
+        }
     }
 
     /// Takes in what a later part of the same tensor kept.
     pub fn merge(&mut self, later: &Self) {
-        for element in &later.elements {
+        for element in later.elements() {
             self.offer(*element);
         }
     }
 
     /// The elements, largest difference first.
     pub fn elements(&self) -> &[Element] {
-        &self.elements
+        &self.elements[..usize::from(self.kept)]
     }
 }
 

@@ -1,6 +1,7 @@
 //! Figures of a pair, from its merged sums.
 
 use super::partial::Partial;
+use super::ulp::Ulp;
 
 /// The metrics of one pair, over the elements where both values are finite.
 ///
@@ -27,6 +28,15 @@ pub struct Metrics {
     ///
     /// `None` where either is all zero: a zero vector has no direction.
     pub cosine: Option<f64>,
+    /// Cosine similarity after each side's mean is taken off: Pearson's correlation. Range −1 … 1.
+    ///
+    /// `None` where either is constant, as far as rounding lets that be told: a variance below 1e-12 of the mean
+    /// square.
+    pub pearson: Option<f64>,
+    /// Largest distance in units of the last place of the candidate's storage type; `None` for integers.
+    pub max_ulp: Option<u64>,
+    /// Elements where one value is positive and the other negative.
+    pub sign_disagreements: u64,
 }
 
 impl Metrics {
@@ -34,8 +44,9 @@ impl Metrics {
     ///
     /// `reference_rms` is the root mean square over the whole reference tensor, where it is known and
     /// `partial` covers only a part: it is then the denominator of the NMSE, since ten elements that
-    /// happen to be near zero would make any rounding look large.
-    pub fn of(partial: &Partial, reference_rms: Option<f64>) -> Option<Self> {
+    /// happen to be near zero would make any rounding look large. `ulp` is the format in whose steps `partial` counted
+    /// distances.
+    pub fn of(partial: &Partial, reference_rms: Option<f64>, ulp: Option<Ulp>) -> Option<Self> {
         if partial.finite == 0 {
             return None;
         }
@@ -49,6 +60,9 @@ impl Metrics {
             rmse: mean_sq_diff.sqrt(),
             nmse: ratio(mean_sq_diff, scale),
             cosine: cosine(partial),
+            pearson: pearson(partial),
+            max_ulp: ulp.map(|_| partial.max_ulp),
+            sign_disagreements: partial.sign_disagreements,
         })
     }
 }
@@ -82,4 +96,23 @@ fn cosine(partial: &Partial) -> Option<f64> {
     } else {
         Some((partial.dot / norms).clamp(-1.0, 1.0))
     }
+}
+
+/// Variances from sums of squares lose digits where the mean is large; below this share of the mean square nothing is
+/// left of them.
+const LEAST_VARIANCE: f64 = 1e-12;
+
+fn pearson(partial: &Partial) -> Option<f64> {
+    let n = partial.finite as f64;
+    let variance = |sum: f64, squares: f64| {
+        let variance = squares - sum * sum / n;
+        (variance.is_finite() && variance > LEAST_VARIANCE * squares).then_some(variance)
+    };
+    let reference = variance(partial.sum_reference, partial.sum_sq_reference)?;
+    let candidate = variance(partial.sum_candidate, partial.sum_sq_candidate)?;
+    if partial.sum_sq_diff == 0.0 {
+        return Some(1.0);
+    }
+    let covariance = partial.dot - partial.sum_reference / n * partial.sum_candidate;
+    Some((covariance / (reference.sqrt() * candidate.sqrt())).clamp(-1.0, 1.0))
 }

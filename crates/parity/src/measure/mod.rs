@@ -1,17 +1,32 @@
 //! Numbers for each aligned pair: one pass, bounded memory, partial results that merge.
 
+mod accumulate;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod basis;
 mod bound;
+mod careful;
 mod element;
+mod elements;
+mod histogram;
+mod kernel;
+mod lanes;
 mod metrics;
 mod pair;
 mod partial;
+mod portable;
 mod sketch;
+mod ulp;
 
 pub use basis::Basis;
 pub use bound::{StatsBound, stats_bound};
 pub use element::{Element, Worst};
+pub use histogram::DiffHistogram;
+pub use kernel::Kernel;
 pub use metrics::{Metrics, sqnr_db};
 pub use pair::{Evidence, Measured, measure};
-pub use partial::{BLOCK, MIN_DENOMINATOR, Partial, Range};
+pub use partial::{BLOCK, GROUP, MIN_DENOMINATOR, Partial, Range};
 pub use sketch::{SketchEstimate, estimate};
+pub use ulp::Ulp;

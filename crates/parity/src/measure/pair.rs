@@ -2,12 +2,14 @@
 
 use super::basis::Basis;
 use super::bound::{StatsBound, stats_bound};
+use super::elements::measure_elements;
 use super::metrics::{Metrics, ratio};
-use super::partial::{BLOCK, Partial};
+use super::partial::Partial;
 use super::sketch::{Norms, SketchEstimate, estimate_with_norms};
+use super::ulp::Ulp;
 use crate::error::Error;
 use crate::tensor::{Numbers, Region};
-use orch_log::format::{Sketch, Stats};
+use orch_log::format::{Dtype, Sketch, Stats};
 
 /// What one record says about its tensor.
 #[derive(Clone, Copy)]
@@ -18,6 +20,8 @@ pub struct Evidence<'a> {
     pub stats: Option<&'a Stats>,
     /// Sketch of the whole tensor.
     pub sketch: Option<&'a Sketch>,
+    /// The storage type before logging: the candidate's is the one in whose last places distances are counted.
+    pub dtype: Dtype,
 }
 
 /// The figures of one pair.
@@ -58,7 +62,8 @@ pub fn measure(
     region: &Region,
 ) -> Result<Option<Measured>, Error> {
     let total = region.count();
-    let partial = merge_blocks(reference.numbers, candidate.numbers, region)?;
+    let ulp = Ulp::of(candidate.dtype);
+    let partial = measure_elements(reference.numbers, candidate.numbers, region, ulp)?;
     let exact = partial.elements == total;
     let whole = region.is_whole();
     let stats = reference
@@ -87,7 +92,7 @@ pub fn measure(
         .stats
         .filter(|stats| !exact && stats.rms.is_finite() && stats.rms > 0.0)
         .map(|stats| stats.rms);
-    let metrics = Metrics::of(&partial, reference_rms);
+    let metrics = Metrics::of(&partial, reference_rms, ulp);
     let mismatched_non_finite = partial
         .mismatched_non_finite
         .max(bound.map_or(0, |bound| bound.mismatched_non_finite));
@@ -120,33 +125,6 @@ pub fn measure(
         nmse_basis,
         mismatched_non_finite,
     }))
-}
-
-fn merge_blocks(
-    reference: &dyn Numbers,
-    candidate: &dyn Numbers,
-    region: &Region,
-) -> Result<Partial, Error> {
-    let available = reference.available().min(candidate.available());
-    let mut partial = Partial::default();
-    let (mut a, mut b) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
-    for (start, length) in region.ranges() {
-        let end = (start + length).min(available);
-        let mut first = start;
-        while first < end {
-            let count = (end - first).min(BLOCK as u64) as usize;
-            a.clear();
-            b.clear();
-            reference.read(first, count, &mut a)?;
-            candidate.read(first, count, &mut b)?;
-            partial.merge(&Partial::of_block(&a, &b, first));
-            first += count as u64;
-        }
-        if end < start + length {
-            break;
-        }
-    }
-    Ok(partial)
 }
 
 /// The squared relative error that says most, and what it rests on.

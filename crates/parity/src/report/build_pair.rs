@@ -1,6 +1,7 @@
 //! From the figures of pairs and checkpoints to the report.
 
 use super::Number;
+use super::build_figures::diff_histogram;
 use super::v1;
 use crate::judge::{Band, CheckpointTally, Detail, InputError, LocalError};
 use crate::measure::{Basis, Range, sqnr_db};
@@ -115,6 +116,10 @@ pub(super) fn pair_detail(detail: &Detail) -> v1::PairDetail {
             rmse: Number(metrics.rmse),
             nmse: Number(metrics.nmse),
             cosine: metrics.cosine.map(Number),
+            pearson: metrics.pearson.map(Number),
+            max_ulp: metrics.max_ulp,
+            sign_disagreements: metrics.sign_disagreements,
+            different: measured.partial.different,
         }),
         basis: basis(measured.basis),
         reference_range: range(measured.partial.reference_range),
@@ -131,6 +136,7 @@ pub(super) fn pair_detail(detail: &Detail) -> v1::PairDetail {
                 abs_diff: Number(element.difference()),
             })
             .collect(),
+        diff_histogram: diff_histogram(&measured.partial.diff_histogram),
         reference_values: numbers(&detail.first_values[0]),
         candidate_values: numbers(&detail.first_values[1]),
     }

@@ -4,6 +4,7 @@ mod blame_words;
 mod build;
 mod build_alignment;
 mod build_blame;
+mod build_figures;
 mod build_pair;
 mod json;
 mod number;

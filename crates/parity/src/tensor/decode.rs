@@ -1,7 +1,9 @@
 //! Payload bytes to numbers.
 
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use orch_log::format::Dtype;
+use std::sync::LazyLock;
 
 /// A storage type whose payload cannot be decoded here.
 ///
@@ -41,7 +43,51 @@ pub fn decode(dtype: Dtype, bytes: &[u8], out: &mut Vec<f64>) -> Result<(), Unde
     Ok(())
 }
 
-fn extend<const N: usize>(bytes: &[u8], out: &mut Vec<f64>, number: impl Fn([u8; N]) -> f64) {
+/// As [`decode`] for the types of which every number is an `f32`; false, with nothing appended, for all others.
+pub fn decode_f32(dtype: Dtype, bytes: &[u8], out: &mut Vec<f32>) -> bool {
+    match dtype {
+        Dtype::F32 => extend(bytes, out, f32::from_le_bytes),
+        Dtype::F16 => {
+            let mut bits = Vec::with_capacity(bytes.len() / 2);
+            extend(bytes, &mut bits, u16::from_le_bytes);
+            let start = out.len();
+            out.resize(start + bits.len(), 0.0);
+            // Eight at a time, where the processor can.
+            bits.reinterpret_cast::<f16>()
+                .convert_to_f32_slice(&mut out[start..]);
+        }
+        Dtype::Bf16 => extend(bytes, out, |b| {
+            f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)
+        }),
+        Dtype::F8E4m3 | Dtype::F8E5m2 => {
+            let table = if dtype == Dtype::F8E4m3 {
+                &F8_E4M3
+            } else {
+                &F8_E5M2
+            };
+            extend(bytes, out, |[b]| table[usize::from(b)]);
+        }
+        Dtype::I8 => extend(bytes, out, |b| f32::from(i8::from_le_bytes(b))),
+        Dtype::I16 => extend(bytes, out, |b| f32::from(i16::from_le_bytes(b))),
+        Dtype::U8 | Dtype::Bool => extend(bytes, out, |[b]| f32::from(b)),
+        Dtype::U16 => extend(bytes, out, |b| f32::from(u16::from_le_bytes(b))),
+        _ => return false,
+    }
+    true
+}
+
+static F8_E4M3: LazyLock<[f32; 256]> = LazyLock::new(|| all_bytes(Dtype::F8E4m3));
+static F8_E5M2: LazyLock<[f32; 256]> = LazyLock::new(|| all_bytes(Dtype::F8E5m2));
+
+fn all_bytes(dtype: Dtype) -> [f32; 256] {
+    let bytes: Vec<u8> = (0..=u8::MAX).collect();
+    let mut numbers = Vec::with_capacity(256);
+    let decoded = decode(dtype, &bytes, &mut numbers);
+    debug_assert!(decoded.is_ok(), "eight-bit floats are known");
+    std::array::from_fn(|byte| numbers[byte] as f32)
+}
+
+fn extend<const N: usize, T>(bytes: &[u8], out: &mut Vec<T>, number: impl Fn([u8; N]) -> T) {
     out.extend(bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)));
 }
 
@@ -92,6 +138,35 @@ mod tests {
         assert_eq!(one(Dtype::I16, &[0x00, 0x80]), -32768.0);
         assert_eq!(one(Dtype::I64, &(-5_i64).to_le_bytes()), -5.0);
         assert_eq!(one(Dtype::U32, &[0xff; 4]), 4_294_967_295.0);
+    }
+
+    #[test]
+    fn as_f32_the_same_numbers() {
+        let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        for dtype in [
+            Dtype::F32,
+            Dtype::F16,
+            Dtype::Bf16,
+            Dtype::F8E4m3,
+            Dtype::F8E5m2,
+            Dtype::I8,
+            Dtype::I16,
+            Dtype::U8,
+            Dtype::U16,
+        ] {
+            let (mut wide, mut narrow) = (Vec::new(), Vec::new());
+            decode(dtype, &bytes, &mut wide).unwrap();
+            assert!(decode_f32(dtype, &bytes, &mut narrow));
+            assert_eq!(wide.len(), narrow.len());
+            for (wide, narrow) in wide.into_iter().zip(narrow) {
+                let same = wide.to_bits() == f64::from(narrow).to_bits();
+                assert!(
+                    same || wide.is_nan() && narrow.is_nan(),
+                    "{dtype}: {wide} {narrow}"
+                );
+            }
+        }
+        assert!(!decode_f32(Dtype::I32, &bytes, &mut Vec::new()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod index;
 mod lines;
 mod payload;
+mod payload_blocks;
 mod reader;
 mod run_file;
 mod similar;

@@ -1,8 +1,9 @@
 //! Payload files: all elements of a tensor, read in blocks.
 
+use super::payload_blocks::PayloadBlocks;
 use super::store::open_regular;
 use crate::error::Error;
-use crate::tensor::{Numbers, decode, element_count};
+use crate::tensor::{Blocks, Numbers, decode, element_count};
 use orch_log::format::{Dtype, PayloadRef};
 use std::collections::HashMap;
 use std::fmt;
@@ -183,30 +184,62 @@ pub struct PayloadNumbers {
     elements: u64,
 }
 
+impl PayloadNumbers {
+    pub(super) fn file(&self) -> &File {
+        &self.source.file
+    }
+
+    pub(super) fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Where the payload ends in its file.
+    pub(super) fn end_bytes(&self) -> u64 {
+        self.offset_bytes + self.elements * self.size_bytes
+    }
+
+    /// Where `count` elements from `first` on lie in the file, `(offset, length)`, as far as there are so many.
+    pub(super) fn span(&self, first: u64, count: usize) -> (u64, u64) {
+        let first = first.min(self.elements);
+        let count = (count as u64).min(self.elements - first);
+        (
+            self.offset_bytes + first * self.size_bytes,
+            count * self.size_bytes,
+        )
+    }
+
+    pub(super) fn read_error(&self, offset_bytes: u64, source: std::io::Error) -> Error {
+        Error::Read {
+            path: self.source.path.clone(),
+            offset_bytes,
+            source,
+        }
+    }
+}
+
 impl Numbers for PayloadNumbers {
     fn available(&self) -> u64 {
         self.elements
     }
 
     fn read(&self, first: u64, count: usize, out: &mut Vec<f64>) -> Result<(), Error> {
-        let count = (count as u64).min(self.elements.saturating_sub(first));
-        let offset_bytes = self.offset_bytes + first * self.size_bytes;
-        let mut bytes = vec![0; (count * self.size_bytes) as usize];
-        let read_error = |source| Error::Read {
-            path: self.source.path.clone(),
-            offset_bytes,
-            source,
-        };
-        self.source
-            .file
+        let (offset_bytes, len) = self.span(first, count);
+        let mut bytes = vec![0; len as usize];
+        self.file()
             .read_exact_at(&mut bytes, offset_bytes)
-            .map_err(read_error)?;
+            .map_err(|source| self.read_error(offset_bytes, source))?;
         decode(self.dtype, &bytes, out).map_err(|undecodable| {
             let message = PayloadFault::Dtype(undecodable.0).to_string();
-            read_error(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                message,
-            ))
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, message);
+            self.read_error(offset_bytes, source)
         })
+    }
+
+    fn blocks(&self) -> Box<dyn Blocks + '_> {
+        Box::new(PayloadBlocks::new(self))
+    }
+
+    fn shared(&self) -> Option<&(dyn Numbers + Sync)> {
+        Some(self)
     }
 }

@@ -5,6 +5,7 @@
 
 mod alignment;
 mod coverage;
+mod figures;
 mod local;
 mod many;
 mod pair;
@@ -16,6 +17,7 @@ pub use coverage::{
     Coverage, MissingGroup, ModelSummary, RestsOn, ShapeMismatch, TokenDifference, Tokens,
     TraceSummary, Unpaired, UnusablePair,
 };
+pub use figures::HistogramBin;
 pub use local::{FloorCount, Growth, LocalError, Origin};
 pub use many::Many;
 pub use pair::{

@@ -1,5 +1,6 @@
 //! Figures of pairs and checkpoints.
 
+use super::figures::HistogramBin;
 use super::local::LocalError;
 use crate::report::Number;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,18 @@ pub struct Figures {
     pub nmse: Number,
     /// Cosine similarity; absent where either is all zero.
     pub cosine: Option<Number>,
+    /// Pearson's correlation; absent where either is constant.
+    #[serde(default)]
+    pub pearson: Option<Number>,
+    /// Largest distance in units of the last place of the candidate's storage type; absent for integers.
+    #[serde(default)]
+    pub max_ulp: Option<u64>,
+    /// Elements where one value is positive and the other negative.
+    #[serde(default)]
+    pub sign_disagreements: u64,
+    /// Elements that are not the same bits.
+    #[serde(default)]
+    pub different: u64,
 }
 
 /// One element that differs.
@@ -128,6 +141,9 @@ pub struct PairDetail {
     pub candidate_range: Option<ValueRange>,
     /// The elements with the largest differences.
     pub worst_elements: Vec<WorstElement>,
+    /// How large the differences are, by powers of two, smallest first; without empty places.
+    #[serde(default)]
+    pub diff_histogram: Vec<HistogramBin>,
     /// The reference's first values.
     pub reference_values: Vec<Number>,
     /// The candidate's first values.
