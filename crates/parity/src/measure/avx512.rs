@@ -92,7 +92,7 @@ unsafe fn add<const STEPS: u8>(
         let (from_a, from_b) = (a.as_ptr(), b.as_ptr());
         _mm_prefetch::<_MM_HINT_T0>(from_a.wrapping_add(AHEAD * COLUMNS).cast());
         _mm_prefetch::<_MM_HINT_T0>(from_b.wrapping_add(AHEAD * COLUMNS).cast());
-        for half in 0..2 {
+        for half in [0, 1] {
             // SAFETY: eight of the sixteen elements of a row.
             let (x, y) = unsafe {
                 (
