@@ -60,7 +60,7 @@ proptest! {
         dtype in prop::sample::select(&DTYPES[..]),
     ) {
         // NaN, infinity and the largest numbers send a block the careful way: without them it takes the fast one.
-        let usual = |x: f32| if finite && !(x.abs() < 1e30) { 1.0 } else { x };
+        let usual = |x: f32| if !finite || x.abs() < 1e30 { x } else { 1.0 };
         let (reference, candidate): (Vec<f32>, Vec<f32>) =
             pairs.into_iter().map(|(a, b)| (usual(a), usual(b))).unzip();
         let portable = of(&reference, &candidate, dtype, Kernel::PORTABLE);
