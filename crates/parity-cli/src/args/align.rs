@@ -1,5 +1,7 @@
 //! Arguments of `parity align`.
 
+use super::Format;
+use super::maps::Maps;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -23,6 +25,17 @@ pub(crate) struct Align {
     #[arg(long, value_name = "0…1", default_value_t = parity::align::Proposal::SURE, value_parser = share, requires = "propose")]
     pub(crate) sure: f64,
 
+    #[command(flatten)]
+    pub(crate) maps: Maps,
+
+    /// Form of the pairing
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "propose")]
+    pub(crate) format: Format,
+
+    /// Only these checkpoints; `*` and `?` stand for others, a leading `!` excludes; can be repeated
+    #[arg(long, value_name = "GLOB", conflicts_with = "propose")]
+    pub(crate) checkpoint: Vec<String>,
+
     /// Added to the candidate's token positions
     #[arg(
         long,
@@ -32,7 +45,7 @@ pub(crate) struct Align {
     )]
     pub(crate) token_offset: i64,
 
-    /// All names, not only those of the first layers
+    /// Every layer on its own line
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

@@ -7,8 +7,12 @@ use std::fmt::Write;
 /// All comparisons with one reference as one result: its verdict is the worst.
 pub fn many(reports: Vec<Report>) -> Many {
     let worst = reports.iter().max_by_key(|report| report.exit_code);
-    // Codes alone do not tell `match` from `rounding`.
-    let least = |report: &&Report| (report.exit_code, report.verdict != "match");
+    // Codes alone do not tell `match`, `rounding` and `drift` apart.
+    let order = ["match", "rounding", "drift"];
+    let least = |report: &&Report| {
+        let place = order.iter().position(|verdict| *verdict == report.verdict);
+        (report.exit_code, place.unwrap_or(order.len()))
+    };
     let verdict = reports
         .iter()
         .max_by_key(least)

@@ -2,28 +2,14 @@
 
 use super::build::Material;
 use super::v1;
+use crate::align::maps::Chosen;
+use crate::check::Survey;
 
 /// Maps, offset and layouts.
 pub(super) fn alignment(material: &Material<'_>) -> v1::Alignment {
     let surveys = [material.surveys.0, material.surveys.1];
-    let maps = material
-        .maps
-        .iter()
-        .zip(["reference", "candidate"])
-        .zip(surveys);
     v1::Alignment {
-        maps: maps
-            .filter_map(|((chosen, side), survey)| {
-                Some(v1::NameMapUse {
-                    side: side.to_owned(),
-                    map: chosen.map.as_ref()?.name().to_owned(),
-                    automatic: chosen.is_automatic,
-                    foreign_names: chosen.foreign_names as u64,
-                    known_names: chosen.known_names as u64,
-                    ignored_records: survey.ignored,
-                })
-            })
-            .collect(),
+        maps: map_uses(material.maps, surveys),
         token_offset: material.token_offset,
         undone: material
             .pairing
@@ -37,4 +23,21 @@ pub(super) fn alignment(material: &Material<'_>) -> v1::Alignment {
             })
             .collect(),
     }
+}
+
+/// The maps of reference and candidate, where there are any.
+pub(crate) fn map_uses(maps: [&Chosen; 2], surveys: [&Survey; 2]) -> Vec<v1::NameMapUse> {
+    let sides = maps.iter().zip(["reference", "candidate"]).zip(surveys);
+    sides
+        .filter_map(|((chosen, side), survey)| {
+            Some(v1::NameMapUse {
+                side: side.to_owned(),
+                map: chosen.map.as_ref()?.name().to_owned(),
+                automatic: chosen.is_automatic,
+                foreign_names: chosen.foreign_names as u64,
+                known_names: chosen.known_names as u64,
+                ignored_records: survey.ignored,
+            })
+        })
+        .collect()
 }

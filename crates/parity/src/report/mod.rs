@@ -15,6 +15,7 @@ pub mod v1;
 pub mod words;
 
 pub(crate) use build::{Material, build};
+pub(crate) use build_alignment::map_uses;
 pub use json::Json;
 pub use number::Number;
 pub use render::Render;

@@ -9,6 +9,7 @@ mod figures;
 mod local;
 mod many;
 mod pair;
+mod pairing;
 mod verification;
 mod vote;
 
@@ -23,6 +24,7 @@ pub use many::Many;
 pub use pair::{
     Basis, CheckpointSummary, Divergence, Figures, InputError, PairDetail, ValueRange, WorstElement,
 };
+pub use pairing::{PairedName, Pairing, UnpairedName};
 pub use verification::{UnverifiedOperation, Verification, VerifiedOperation};
 pub use vote::{Vote, VoteCheckpoint, VotePair};
 
