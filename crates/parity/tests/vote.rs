@@ -90,9 +90,9 @@ fn first_in_dataflow_order_whatever_the_order_of_the_files() {
 fn two_mistakes_are_told_apart() {
     let vote = vote_on(&[
         trace(None, 0),
-        trace(Some("layer_0_output"), 5),
+        trace(Some("layer_0_output"), 55),
         trace(None, 0),
-        trace(Some("layer_0_q"), 6),
+        trace(Some("layer_0_q"), 56),
         trace(None, 0),
     ]);
     assert_eq!(vote.first.clone().unwrap().odd, [3]);
@@ -109,9 +109,9 @@ fn two_mistakes_are_told_apart() {
 fn no_majority_no_odd_one() {
     let two_and_two = [
         trace(None, 0),
-        trace(Some("layer_0_q"), 5),
+        trace(Some("layer_0_q"), 55),
         trace(None, 0),
-        trace(Some("layer_0_q"), 5),
+        trace(Some("layer_0_q"), 55),
     ];
     let vote = vote_on(&two_and_two);
     let first = vote.first.clone().unwrap();
@@ -139,7 +139,7 @@ fn all_agree_and_none_can() {
         trace(None, 0),
         other,
         trace(None, 0),
-        trace(Some("logits"), 4),
+        trace(Some("logits"), 54),
     ]);
     assert_eq!(
         (vote.verdict.as_str(), vote.first.clone().unwrap().odd),
@@ -178,7 +178,7 @@ fn the_worst_of_many_candidates() {
     let reports: Vec<Report> = [
         ("same.jsonl", trace(None, 0)),
         ("near.jsonl", near),
-        ("wrong.jsonl", trace(Some("logits"), 3)),
+        ("wrong.jsonl", trace(Some("logits"), 53)),
         ("other.jsonl", other),
     ]
     .iter()

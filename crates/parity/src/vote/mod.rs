@@ -17,8 +17,8 @@ pub type Compared = ([usize; 2], Report);
 
 /// Votes, checkpoint by checkpoint.
 ///
-/// Two traces agree on a checkpoint where none of their pairs of records is above its limit. Of the traces that have it,
-/// those that agree, directly or through others, are one group; a group of more than half is right as far as a
+/// Two traces disagree on a checkpoint where pairs of their records are above its limit, from their first divergence on: errors
+/// that only grew on the way are none. Of the traces that have it, those that agree, directly or through others, are one group; a group of more than half is right as far as a
 /// vote can tell, and what is outside it is odd. A trace that cannot be compared with any other has no vote.
 ///
 /// `compared` holds every two of the traces, in any order; at least three traces are needed for a majority.
@@ -86,19 +86,40 @@ fn pair((traces, report): &Compared) -> VotePair {
     }
 }
 
-/// What every two traces say of a checkpoint.
-type Votes<'r> = Vec<([usize; 2], &'r CheckpointSummary)>;
+/// What two traces say of a checkpoint.
+struct Ballot<'r> {
+    traces: [usize; 2],
+    summary: &'r CheckpointSummary,
+    agrees: bool,
+}
+
+/// Whether two traces agree on a checkpoint of their report.
+fn agrees(report: &Report, summary: &CheckpointSummary) -> bool {
+    let Some(first) = &report.first_divergence else {
+        return true;
+    };
+    let is_before = match (Place::of(&summary.checkpoint), Place::of(&first.checkpoint)) {
+        (Some(place), Some(first)) => place < first,
+        // Names of one's own have no place; what is above its limit then counts wherever it is.
+        _ => false,
+    };
+    report.verdict != "diverged" || summary.above_limit == 0 || is_before
+}
 
 fn checkpoints(compared: &[&Compared]) -> Vec<VoteCheckpoint> {
     let mut order: Vec<&str> = Vec::new();
-    let mut votes: BTreeMap<&str, Votes<'_>> = BTreeMap::new();
+    let mut votes: BTreeMap<&str, Vec<Ballot<'_>>> = BTreeMap::new();
     for (traces, report) in compared {
         for summary in &report.checkpoints {
             let entry = votes.entry(&summary.checkpoint).or_insert_with(|| {
                 order.push(&summary.checkpoint);
                 Vec::new()
             });
-            entry.push((*traces, summary));
+            entry.push(Ballot {
+                traces: *traces,
+                summary,
+                agrees: agrees(report, summary),
+            });
         }
     }
     // Files may be in any order; names of one's own have no other place than the file's.
@@ -112,30 +133,26 @@ fn checkpoints(compared: &[&Compared]) -> Vec<VoteCheckpoint> {
 }
 
 /// `None` where fewer than three traces have it: two that differ cannot be told apart.
-fn checkpoint(name: &str, votes: &Votes<'_>) -> Option<VoteCheckpoint> {
-    let agreeing = |(_, summary): &&([usize; 2], &CheckpointSummary)| summary.above_limit == 0;
-    let present: Vec<usize> = {
-        let mut present: Vec<usize> = votes.iter().flat_map(|(traces, _)| *traces).collect();
-        present.sort_unstable();
-        present.dedup();
-        present
-    };
+fn checkpoint(name: &str, ballots: &[Ballot<'_>]) -> Option<VoteCheckpoint> {
+    let mut present: Vec<usize> = ballots.iter().flat_map(|ballot| ballot.traces).collect();
+    present.sort_unstable();
+    present.dedup();
     if present.len() < 3 {
         return None;
     }
-    let edges: Vec<[usize; 2]> = votes
-        .iter()
-        .filter(agreeing)
-        .map(|(traces, _)| *traces)
-        .collect();
-    let groups = groups(&present, &edges);
+    let agreeing = ballots.iter().filter(|ballot| ballot.agrees);
+    let groups = groups(
+        &present,
+        &agreeing.map(|ballot| ballot.traces).collect::<Vec<_>>(),
+    );
     let is_majority = groups[0].len() * 2 > present.len();
     let farthest = |of: &dyn Fn(&[usize; 2]) -> bool| {
-        let errors = votes.iter().filter(|(traces, _)| of(traces));
+        let errors = ballots.iter().filter(|ballot| of(&ballot.traces));
         errors
-            .map(|(_, summary)| summary.worst_relative_rmse.0)
+            .map(|ballot| ballot.summary.worst_relative_rmse.0)
             .reduce(f64::max)
     };
+    let within = |traces: &[usize; 2]| traces.iter().all(|trace| groups[0].contains(trace));
     Some(VoteCheckpoint {
         checkpoint: name.to_owned(),
         odd: if is_majority {
@@ -144,10 +161,7 @@ fn checkpoint(name: &str, votes: &Votes<'_>) -> Option<VoteCheckpoint> {
             Vec::new()
         },
         farthest_relative_rmse: Number(farthest(&|_| true).unwrap_or(f64::NAN)),
-        within_relative_rmse: farthest(&|traces| {
-            traces.iter().all(|trace| groups[0].contains(trace))
-        })
-        .map(Number),
+        within_relative_rmse: farthest(&within).map(Number),
         groups,
     })
 }
