@@ -4,7 +4,8 @@ use super::key::Key;
 use super::maps::Reading;
 use super::order::Place;
 use super::stream::{Head, Source, Stream};
-use crate::check::{Side, Survey};
+use crate::check::Survey;
+use crate::check::soundness::{Finding, Soundness};
 use crate::error::Error;
 use crate::trace::{Located, Trace};
 use orch_log::Filter;
@@ -90,9 +91,17 @@ impl<'t> Lockstep<'t> {
         filter: &'t Filter,
     ) -> Result<Self, Error> {
         Ok(Self {
-            reference: Stream::new(reference, Side::Reference, filter, reference_source)?,
-            candidate: Stream::new(candidate, Side::Candidate, filter, candidate_source)?,
+            reference: Stream::new(reference, filter, reference_source)?,
+            candidate: Stream::new(candidate, filter, candidate_source)?,
         })
+    }
+
+    /// Checks on the way whether each trace is sound.
+    pub fn with_soundness(mut self) -> Self {
+        for stream in [&mut self.reference, &mut self.candidate] {
+            stream.soundness = Some(Soundness::of(stream.trace));
+        }
+        self
     }
 
     /// The next pair, in the order in which pairs become complete; `None` when both traces are at their end.
@@ -185,9 +194,12 @@ impl<'t> Lockstep<'t> {
         Ok((self.reference.unpaired()?, self.candidate.unpaired()?))
     }
 
-    /// Both surveys, reference first.
-    pub fn into_surveys(self) -> (Survey, Survey) {
-        (self.reference.survey, self.candidate.survey)
+    /// Both surveys, and what is wrong with each trace where that was asked for; reference first.
+    pub fn finish(self) -> [(Survey, Vec<Finding>); 2] {
+        [self.reference, self.candidate].map(|stream| {
+            let found = stream.soundness.map(Soundness::finish);
+            (stream.survey, found.unwrap_or_default())
+        })
     }
 }
 

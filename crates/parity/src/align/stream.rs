@@ -4,7 +4,8 @@ use super::key::Key;
 use super::lane::{Lane, Waiting, WaitingRoom};
 use super::lockstep::{Share, Unpaired};
 use super::maps::{BoundMap, Mapped, Reading};
-use crate::check::{Side, Survey};
+use crate::check::Survey;
+use crate::check::soundness::Soundness;
 use crate::error::Error;
 use crate::trace::{Entry, Located, Records, Trace};
 use orch_log::Filter;
@@ -62,6 +63,8 @@ pub(super) struct Stream<'t> {
     pub(super) trace: &'t Trace,
     pub(super) records: Records<'t>,
     pub(super) survey: Survey,
+    /// What is wrong with the trace itself, where that is asked for.
+    pub(super) soundness: Option<Soundness<'t>>,
     filter: &'t Filter,
     source: Source<'t>,
     /// Checkpoints of the record that was read last.
@@ -74,14 +77,14 @@ pub(super) struct Stream<'t> {
 impl<'t> Stream<'t> {
     pub(super) fn new(
         trace: &'t Trace,
-        side: Side,
         filter: &'t Filter,
         source: Source<'t>,
     ) -> Result<Self, Error> {
         Ok(Self {
             trace,
             records: trace.records()?,
-            survey: Survey::new(side),
+            survey: Survey::default(),
+            soundness: None,
             filter,
             source,
             next: VecDeque::new(),
@@ -98,19 +101,25 @@ impl<'t> Stream<'t> {
                 break;
             }
             match self.records.next()? {
-                None => {
-                    self.at_end = true;
-                    self.survey.finish();
-                }
-                Some(Entry::Malformed(malformed)) => self.survey.observe_malformed(&malformed),
-                Some(Entry::Record(located)) => {
-                    for (target, named) in self.named(located).into_iter().enumerate() {
-                        self.observe(target, named);
-                    }
-                }
+                None => self.at_end = true,
+                Some(entry) => self.observe_entry(entry),
             }
         }
         Ok(())
+    }
+
+    fn observe_entry(&mut self, entry: Entry) {
+        if let Some(soundness) = &mut self.soundness {
+            soundness.observe_entry(&entry);
+        }
+        match entry {
+            Entry::Malformed(_) => self.survey.malformed += 1,
+            Entry::Record(located) => {
+                for (target, named) in self.named(located).into_iter().enumerate() {
+                    self.observe(target, named);
+                }
+            }
+        }
     }
 
     /// The record under each of the names that it has.

@@ -48,7 +48,8 @@ impl Severity {
 
 macro_rules! codes {
     ($($(#[$doc:meta])+ $variant:ident = $id:literal, $name:literal, $severity:ident;)+) => {
-        /// What kind of finding it is. `T…` is about one trace, `C…` about the two together.
+        /// What kind of finding it is. `T…` is about the run file of one trace, `C…` about the two traces together; what
+        /// lies in a trace itself has the codes `S…` of [`soundness`](super::soundness).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Code {
@@ -75,30 +76,10 @@ macro_rules! codes {
 }
 
 codes! {
-    /// A line is not a record; it was skipped.
-    MalformedLine = "T001", "malformed-line", Warning;
-    /// The last line was cut off; it was skipped.
-    HalfWrittenLine = "T002", "half-written-line", Warning;
-    /// The trace has no record at all.
-    NoRecords = "T003", "no-records", Error;
-    /// A second record of the same checkpoint, position, sequence and occurrence; the first is compared.
-    DuplicateKey = "T004", "duplicate-key", Warning;
-    /// A payload is missing, too short or of the wrong length; the record's other evidence is used.
-    PayloadUnusable = "T005", "payload-unusable", Warning;
-    /// Numbers written as `null` or bare `NaN`, which JSON does not have; they were read as NaN.
-    LenientNumbers = "T006", "lenient-numbers", Note;
-    /// Shape, values and statistics of a record contradict each other; it was not compared.
-    InconsistentRecord = "T007", "inconsistent-record", Warning;
-    /// The logger itself says that it lost records.
-    DroppedRecords = "T008", "dropped-records", Warning;
     /// There is no run file.
     RunFileMissing = "T009", "run-file-missing", Note;
     /// The run file cannot be used.
     RunFileUnreadable = "T010", "run-file-unreadable", Warning;
-    /// Records of several teams in one file.
-    MixedTeams = "T011", "mixed-teams", Warning;
-    /// More checkpoint names than are told apart.
-    TooManyNames = "T012", "too-many-names", Warning;
     /// The two engines did not see the same tokens.
     DifferentTokens = "C001", "different-tokens", Error;
     /// The two models are not of one architecture or depth.

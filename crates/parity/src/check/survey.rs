@@ -1,10 +1,9 @@
 //! What passes by while a trace is read: counts, positions, damage.
 
-use super::finding::{Code, Findings, Side};
 use super::intervals::Intervals;
 use crate::align::{Key, NameId, Names};
 use crate::tensor::element_count;
-use crate::trace::{Located, Malformed};
+use crate::trace::Located;
 use orch_log::format::{DROPPED, Record};
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,9 +22,8 @@ pub struct NameSurvey {
 ///
 /// Its memory grows with the number of checkpoint names and with gaps in the positions, not with the
 /// number of records.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Survey {
-    side: Side,
     /// Records, without those that only report on the logger itself.
     pub records: u64,
     /// Lines that are not records.
@@ -34,52 +32,14 @@ pub struct Survey {
     pub ignored: u64,
     /// Teams, at most [`Survey::TEAMS`].
     pub teams: BTreeSet<String>,
-    /// What was found so far.
-    pub findings: Findings,
     names: Names,
     by_name: Vec<NameSurvey>,
     seen: HashMap<(NameId, u64, u64, u64), Intervals>,
-    lenient: bool,
 }
 
 impl Survey {
     /// How many different teams are remembered.
     pub const TEAMS: usize = 8;
-
-    /// Nothing seen yet.
-    pub fn new(side: Side) -> Self {
-        Self {
-            side,
-            records: 0,
-            malformed: 0,
-            ignored: 0,
-            teams: BTreeSet::new(),
-            findings: Findings::default(),
-            names: Names::default(),
-            by_name: Vec::new(),
-            seen: HashMap::new(),
-            lenient: false,
-        }
-    }
-
-    /// Takes in a line that is not a record.
-    pub fn observe_malformed(&mut self, malformed: &Malformed) {
-        self.malformed += 1;
-        let code = if malformed.half_written {
-            Code::HalfWrittenLine
-        } else {
-            Code::MalformedLine
-        };
-        let Malformed {
-            line,
-            column,
-            message,
-            ..
-        } = malformed;
-        self.findings.add(code, self.side, || {
-            format!("line {line}, column {column}: {message}")
-        });
-    }
 
     /// As [`Survey::observe_record`] for a record that may repeat another one under a second name.
     pub fn observe_alias(&mut self, located: &Located) -> Option<Key> {
@@ -96,61 +56,24 @@ impl Survey {
         self.observe_record(located)
     }
 
-    /// Takes in a record; gives back its key if it takes part in a comparison.
+    /// Takes in a record; gives back its key if it takes part in a comparison: of several records of one key the first one
+    /// does.
     pub fn observe_record(&mut self, located: &Located) -> Option<Key> {
         let record = &located.record;
-        let line = located.line;
         if record.checkpoint == DROPPED {
-            let lost = record.values.first().copied().unwrap_or(f64::NAN);
-            self.findings.add_with_help(
-                Code::DroppedRecords,
-                self.side,
-                format!("line {line}: the logger lost {lost} records"),
-                "disk full, or `ORCH_LOG_MAX_BYTES` reached",
-            );
             return None;
         }
         self.records += 1;
-        if located.lenient_numbers && !self.lenient {
-            self.lenient = true;
-            self.findings.add(Code::LenientNumbers, self.side, || {
-                format!("line {line}: `null` or bare `NaN`/`inf` read as a number; the format has \"NaN\", \"Infinity\"")
-            });
-        }
         if self.teams.len() < Self::TEAMS && !self.teams.contains(&record.team) {
             self.teams.insert(record.team.clone());
         }
         let key = Key::of(record);
-        let new = self.note_key(&key);
-        if !new {
-            self.findings.add_with_help(
-                Code::DuplicateKey,
-                self.side,
-                format!("line {line}: a second record of {key}; the first one is compared"),
-                "two runs appended to one file, or a name logged twice a step without `occurrence`",
-            );
-            return None;
-        }
-        if let Some(contradiction) = contradiction(record) {
-            self.findings.add(Code::InconsistentRecord, self.side, || {
-                format!("line {line}: {key}: {contradiction}")
-            });
-        }
-        Some(key)
+        self.note_key(&key).then_some(key)
     }
 
     /// Counts the key; false where it was seen before.
     fn note_key(&mut self, key: &Key) -> bool {
         let Some(name) = self.names.id(&key.checkpoint) else {
-            self.findings.add_with_help(
-                Code::TooManyNames,
-                self.side,
-                format!(
-                    "more than {} checkpoint names; further ones are not checked for duplicates",
-                    Names::MAX
-                ),
-                "put positions and layers into their fields instead of the name",
-            );
             return true;
         };
         let position = key.token_idx;
@@ -192,45 +115,18 @@ impl Survey {
         let last = self.by_name.iter().map(|name| name.last_position).max()?;
         Some((first, last))
     }
-
-    /// Adds what can only be said at the end of the file.
-    pub fn finish(&mut self) {
-        if self.records == 0 {
-            let malformed = self.malformed;
-            let example = if malformed == 0 {
-                "the file is empty".to_owned()
-            } else {
-                format!("none of its {malformed} lines is a record")
-            };
-            self.findings.add_with_help(
-                Code::NoRecords,
-                self.side,
-                example,
-                "was the engine built with its logging feature, and `ORCH_LOG_FILE` set?",
-            );
-        }
-        if self.teams.len() > 1 {
-            let teams: Vec<&str> = self.teams.iter().map(String::as_str).collect();
-            self.findings.add_with_help(
-                Code::MixedTeams,
-                self.side,
-                format!("records of several teams in one file: {}", teams.join(", ")),
-                "let each engine write its own file",
-            );
-        }
-    }
 }
 
 /// Why a record cannot be right.
+///
+/// An axis that is not the one that holds the tokens is no contradiction where a single other one can be.
 pub fn contradiction(record: &Record) -> Option<String> {
     counts_contradict(record).or_else(|| {
-        let axis = record.shape.get(record.token_axis);
-        (record.has_n_tokens && record.n_tokens > 1 && axis != Some(&record.n_tokens)).then(|| {
-            format!(
-                "{} tokens, but axis {} of its shape does not have that length",
-                record.n_tokens, record.token_axis
-            )
-        })
+        let (n, axis) = (record.n_tokens, record.token_axis);
+        let fitting = record.shape.iter().filter(|dim| **dim == n).count();
+        let possible = record.shape.get(axis) == Some(&n) || fitting == 1;
+        (record.has_n_tokens && n > 1 && !possible)
+            .then(|| format!("{n} tokens, but axis {axis} of its shape does not have that length"))
     })
 }
 

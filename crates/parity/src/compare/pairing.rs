@@ -3,7 +3,7 @@
 use super::undone::UndoneTally;
 use crate::align::maps::Chosen;
 use crate::align::{Key, Lockstep, Names, Pair, Share, Source};
-use crate::check::{Code, Findings, SameInput, Side, contradiction, counts_contradict};
+use crate::check::{SameInput, Side, contradiction, counts_contradict};
 use crate::error::Error;
 use crate::judge::{Compared, Detail};
 use crate::measure::{Evidence, measure};
@@ -122,8 +122,8 @@ impl Context<'_> {
         )
     }
 
-    /// Measures one pair, or says why not; damaged payloads go to `findings`.
-    pub(crate) fn examine(&self, pair: &Pair, findings: &mut Findings) -> Result<Outcome, Error> {
+    /// Measures one pair, or says why not.
+    pub(crate) fn examine(&self, pair: &Pair) -> Result<Outcome, Error> {
         let (a, b) = (&pair.reference.record, &pair.candidate.record);
         if pair.key.checkpoint == TOKENS {
             return Ok(Outcome::Tokens);
@@ -137,23 +137,20 @@ impl Context<'_> {
             }
         }
         if is_plain(pair) {
-            self.examine_as_is(pair, findings)
+            self.examine_as_is(pair)
         } else {
-            self.examine_through_views(pair, findings)
+            self.examine_through_views(pair)
         }
     }
 
     /// Two whole records of one shape.
-    fn examine_as_is(&self, pair: &Pair, findings: &mut Findings) -> Result<Outcome, Error> {
+    fn examine_as_is(&self, pair: &Pair) -> Result<Outcome, Error> {
         let (a, b) = (&pair.reference.record, &pair.candidate.record);
         let shape = compared_shape(a);
         let Some(cut) = self.cut(Region::whole(shape, token_axis(a)), shape, pair) else {
             return Ok(Outcome::PastInputs);
         };
-        let sources = [
-            numbers(self.reference, a, Side::Reference, &pair.key, findings),
-            numbers(self.candidate, b, Side::Candidate, &pair.key, findings),
-        ];
+        let sources = [numbers(self.reference, a), numbers(self.candidate, b)];
         let measured = measure(
             &evidence(a, &*sources[0]),
             &evidence(b, &*sources[1]),
@@ -171,7 +168,7 @@ impl Context<'_> {
             return Ok(nothing_in_common());
         };
         // Lanes in another order are the one difference that shapes do not show.
-        if let Some(better) = self.with_lanes_swapped(pair, &compared, findings)? {
+        if let Some(better) = self.with_lanes_swapped(pair, &compared)? {
             return Ok(Outcome::Measured(Box::new(better)));
         }
         Ok(Outcome::Measured(Box::new(compared)))
@@ -227,6 +224,8 @@ fn is_plain(pair: &Pair) -> bool {
             && share.reading.axes.is_none()
             && share.rows == (0..record.n_tokens.max(1) as u64)
             && contradiction(record).is_none()
+            && token_axis(record)
+                .is_none_or(|axis| record.shape.get(axis) == Some(&record.n_tokens))
     };
     whole(a, &pair.shares[0])
         && whole(b, &pair.shares[1])
@@ -256,23 +255,11 @@ fn token_axis(record: &Record) -> Option<usize> {
     (record.n_tokens > 1).then_some(record.token_axis)
 }
 
-/// All elements where the payload is sound, else those that the line itself holds.
-pub(super) fn numbers<'r>(
-    trace: &Trace,
-    record: &'r Record,
-    side: Side,
-    key: &Key,
-    findings: &mut Findings,
-) -> Box<dyn Numbers + 'r> {
+/// All elements where the payload is sound, else those that the line itself holds; payloads that cannot be used are found
+/// when the traces are checked.
+pub(super) fn numbers<'r>(trace: &Trace, record: &'r Record) -> Box<dyn Numbers + 'r> {
     match trace.payload(record) {
-        Some(Ok(payload)) => return Box::new(payload),
-        Some(Err(fault)) => findings.add_with_help(
-            Code::PayloadUnusable,
-            side,
-            format!("{key}: {fault}"),
-            "copy the `.tensors` files together with the `.jsonl`; values, statistics and sketch are used instead",
-        ),
-        None => {}
+        Some(Ok(payload)) => Box::new(payload),
+        _ => Box::new(record.values.as_slice()),
     }
-    Box::new(record.values.as_slice())
 }

@@ -4,6 +4,7 @@ use super::options::Options;
 use super::pairing::{Context, Outcome, Pairing};
 use crate::align::Progress;
 use crate::align::maps::{Sample, choose};
+use crate::check::soundness::{Finding as Damage, is_damaged};
 use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs, read_tokens};
 use crate::error::Error;
 use crate::judge::{Criterion, Detail, Limit, Noise, Tally, Verdict};
@@ -50,28 +51,30 @@ pub fn compare(
     };
     let mut pairing = Pairing::default();
     let mut tally = Tally::new(limit(reference, candidate, options), options.top);
-    let mut lockstep = context.lockstep(&options.filter)?;
+    let mut lockstep = context.lockstep(&options.filter)?.with_soundness();
     while let Some(pair) = lockstep.next_pair()? {
         if pairing.pairs.is_multiple_of(PROGRESS_EVERY) {
             progress(lockstep.progress());
         }
-        let outcome = context.examine(&pair, &mut findings)?;
+        let outcome = context.examine(&pair)?;
         if let Some(measured) = pairing.note(&pair, outcome) {
             tally.add(&pair, measured);
         }
     }
     progress(lockstep.progress());
     let unpaired = lockstep.unpaired()?;
-    let (mut reference_survey, mut candidate_survey) = lockstep.into_surveys();
-    findings.extend(std::mem::take(&mut reference_survey.findings));
-    findings.extend(std::mem::take(&mut candidate_survey.findings));
+    let [
+        (reference_survey, of_reference),
+        (candidate_survey, of_candidate),
+    ] = lockstep.finish();
+    let soundness = [of_reference, of_candidate];
     let surveys = (&reference_survey, &candidate_survey);
     tally.judge();
     show_first(&context, &mut tally)?;
     note_coverage(&mut findings, &pairing, &tally, surveys, options);
     note_positions(&mut findings, &inputs, &tally, surveys, options);
     Ok(build(Material {
-        verdict: verdict(&findings, &tally),
+        verdict: verdict(&findings, &soundness, &tally),
         traces: (reference, candidate),
         surveys,
         filter: &options.filter,
@@ -82,6 +85,7 @@ pub fn compare(
         inputs: &inputs,
         unpaired,
         findings,
+        soundness,
     }))
 }
 
@@ -98,7 +102,7 @@ fn show_first(context: &Context<'_>, tally: &mut Tally) -> Result<(), Error> {
         if pair.key.checkpoint == name
             && pair.key.token_idx == wanted.token_idx
             && pair.reference.offset_bytes == wanted.offset_bytes
-            && let Outcome::Measured(compared) = context.examine(&pair, &mut Findings::default())?
+            && let Outcome::Measured(compared) = context.examine(&pair)?
         {
             let detail = Detail::of(&pair, *compared, tally.limit());
             tally.set_first(detail);
@@ -236,8 +240,9 @@ fn note_positions(
     }
 }
 
-fn verdict(findings: &Findings, tally: &Tally) -> Verdict {
-    if findings.has_errors() || tally.compared == 0 {
+fn verdict(findings: &Findings, soundness: &[Vec<Damage>; 2], tally: &Tally) -> Verdict {
+    let damaged = soundness.iter().any(|found| is_damaged(found));
+    if findings.has_errors() || damaged || tally.compared == 0 {
         Verdict::NotComparable
     } else if tally.judgement().first().is_some()
         || tally.left_out_above_limit() > 0

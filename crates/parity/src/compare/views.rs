@@ -4,7 +4,6 @@
 use super::pairing::{Context, Outcome, evidence, nothing_in_common, numbers};
 use crate::align::layout::{Alternative, Undone, View, Viewed, interleaved, resolve};
 use crate::align::{Pair, Place, Stage};
-use crate::check::{Findings, Side};
 use crate::error::Error;
 use crate::judge::{Compared, Detail};
 use crate::measure::{Evidence, measure};
@@ -19,11 +18,7 @@ const CLEARLY: f64 = 0.01;
 
 impl Context<'_> {
     /// Measures a pair whose records are not simply equally shaped and whole.
-    pub(super) fn examine_through_views(
-        &self,
-        pair: &Pair,
-        findings: &mut Findings,
-    ) -> Result<Outcome, Error> {
+    pub(super) fn examine_through_views(&self, pair: &Pair) -> Result<Outcome, Error> {
         let alternatives = match resolve(pair) {
             Ok(alternatives) => alternatives,
             Err(reason) => return Ok(Outcome::Unusable(reason)),
@@ -41,11 +36,11 @@ impl Context<'_> {
         let readings = alternatives.len();
         let mut measured: Vec<Compared> = Vec::new();
         for Alternative { views, undone } in alternatives {
-            match self.through(pair, &views, undone, findings)? {
+            match self.through(pair, &views, undone)? {
                 Seen::PastInputs => return Ok(Outcome::PastInputs),
                 Seen::Nothing => {}
                 Seen::Compared(compared) => {
-                    let better = self.with_lanes_swapped(pair, &compared, findings)?;
+                    let better = self.with_lanes_swapped(pair, &compared)?;
                     measured.push(better.unwrap_or(*compared));
                 }
             }
@@ -70,24 +65,18 @@ impl Context<'_> {
         Ok(Outcome::Measured(Box::new(best)))
     }
 
-    fn through(
-        &self,
-        pair: &Pair,
-        views: &[View; 2],
-        undone: Vec<Undone>,
-        findings: &mut Findings,
-    ) -> Result<Seen, Error> {
+    fn through(&self, pair: &Pair, views: &[View; 2], undone: Vec<Undone>) -> Result<Seen, Error> {
         let shape = views[0].dims().to_vec();
         let Some(cut) = self.cut(Region::whole(&shape, Some(0)), &shape, pair) else {
             return Ok(Seen::PastInputs);
         };
         let sides = [
-            (self.reference, &pair.reference.record, Side::Reference),
-            (self.candidate, &pair.candidate.record, Side::Candidate),
+            (self.reference, &pair.reference.record),
+            (self.candidate, &pair.candidate.record),
         ];
         let [reference, candidate] = [0, 1].map(|index| {
-            let (trace, record, side) = sides[index];
-            let source = numbers(trace, record, side, &pair.key, findings);
+            let (trace, record) = sides[index];
+            let source = numbers(trace, record);
             Viewed::new(source, views[index].clone())
         });
         let measured = measure(
@@ -120,7 +109,6 @@ impl Context<'_> {
         &self,
         pair: &Pair,
         compared: &Compared,
-        findings: &mut Findings,
     ) -> Result<Option<Compared>, Error> {
         let rotates = matches!(
             Place::of(&pair.key.checkpoint),
@@ -139,7 +127,7 @@ impl Context<'_> {
         for Alternative { views, undone } in alternatives {
             for views in interleaved(&views) {
                 let undone = [undone.as_slice(), &[Undone::LanesInterleaved]].concat();
-                if let Seen::Compared(mut swapped) = self.through(pair, &views, undone, findings)?
+                if let Seen::Compared(mut swapped) = self.through(pair, &views, undone)?
                     && swapped.measured.nmse <= CLEARLY * plain.nmse
                 {
                     swapped.shape.clone_from(&compared.shape);

@@ -3,12 +3,14 @@
 use super::Number;
 use super::build_alignment::alignment;
 use super::build_blame::{floors, growth, origins};
+use super::build_findings::all_findings;
 use super::build_pair::{checkpoint, divergence, pair_detail};
 use super::reasons::reasons;
 use super::v1;
 use crate::align::maps::Chosen;
 use crate::align::{Key, Unpaired};
-use crate::check::{Finding, Findings, SameInput, Survey};
+use crate::check::soundness::Finding as Damage;
+use crate::check::{Findings, SameInput, Survey};
 use crate::compare::{Pairing, pattern};
 use crate::judge::{Band, Limit, OperationLimit, Tally, Verdict};
 use crate::trace::Trace;
@@ -30,6 +32,8 @@ pub(crate) struct Material<'a> {
     pub(crate) inputs: &'a SameInput,
     pub(crate) unpaired: (Unpaired, Unpaired),
     pub(crate) findings: Findings,
+    /// What is wrong with reference and candidate themselves.
+    pub(crate) soundness: [Vec<Damage>; 2],
 }
 
 /// Puts the report together.
@@ -37,12 +41,7 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
     let tally = material.tally;
     let coverage = coverage(&material);
     let alignment = alignment(&material);
-    let findings: Vec<v1::Finding> = material
-        .findings
-        .into_sorted()
-        .into_iter()
-        .map(finding)
-        .collect();
+    let findings = all_findings(material.findings, material.soundness);
     let first_divergence = tally
         .first()
         .map(|first| divergence(first.detail(), first.inputs(), first.local()));
@@ -260,17 +259,5 @@ fn bands(tally: &Tally) -> v1::Bands {
         warning: tally.bands.count(Band::Warning),
         fail: tally.bands.count(Band::Fail),
         unknown: tally.bands.unknown,
-    }
-}
-
-fn finding(finding: Finding) -> v1::Finding {
-    v1::Finding {
-        code: finding.code.id().to_owned(),
-        name: finding.code.name().to_owned(),
-        severity: finding.code.severity().name().to_owned(),
-        side: finding.side.name().to_owned(),
-        count: finding.count,
-        examples: finding.examples,
-        help: finding.help,
     }
 }

@@ -5,6 +5,7 @@ mod build;
 mod build_alignment;
 mod build_blame;
 mod build_figures;
+mod build_findings;
 mod build_pair;
 mod json;
 mod number;

@@ -160,3 +160,11 @@ pub(crate) fn noise(seed: u64, n: usize) -> Vec<f32> {
         })
         .collect()
 }
+
+/// The finding of this name: several kinds share a code.
+pub(crate) fn named<'r>(report: &'r Report, name: &str) -> &'r parity::report::v1::Finding {
+    let mut findings = report.findings.iter();
+    findings
+        .find(|finding| finding.name == name)
+        .unwrap_or_else(|| panic!("no finding {name} among {:?}", report.findings))
+}

@@ -11,6 +11,7 @@ use super::{
     overlap, positions, precision, reinterpret, repeated, shared, text_bytes, zeros,
 };
 use crate::align::{Names, Place};
+use crate::trace::{Entry, Trace};
 use orch_log::format::{DROPPED, Record};
 
 /// Says what is wrong with the payload of a record, if something is.
@@ -103,10 +104,36 @@ impl<'a> Soundness<'a> {
         }
     }
 
+    /// Nothing seen of this trace yet; its payloads are looked for.
+    pub fn of(trace: &'a Trace) -> Self {
+        Self::new().with_payloads(|record| {
+            let fault = trace.payload(record).and_then(Result::err);
+            fault.map(|fault| fault.to_string())
+        })
+    }
+
     /// Asks `fault` what is wrong with the payload of each record: whoever reads the trace knows the lengths of its files.
     pub fn with_payloads(mut self, fault: impl Fn(&Record) -> Option<String> + 'a) -> Self {
         self.payload_fault = Some(Box::new(fault));
         self
+    }
+
+    /// Takes in the next line of the trace.
+    pub fn observe_entry(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Record(located) => {
+                if located.lenient_numbers {
+                    self.observe_lenient_numbers(located.line);
+                }
+                self.observe(&located.record, located.line);
+            }
+            Entry::Malformed(malformed) => self.observe_malformed(
+                malformed.line,
+                malformed.column,
+                &malformed.message,
+                malformed.half_written,
+            ),
+        }
     }
 
     /// Takes in the record of a line, counted from 1.
@@ -199,7 +226,7 @@ impl<'a> Soundness<'a> {
 }
 
 /// True where the findings say that the trace is damaged.
-pub(super) fn is_damaged(findings: &[Finding]) -> bool {
+pub fn is_damaged(findings: &[Finding]) -> bool {
     findings
         .iter()
         .any(|finding| finding.severity == Severity::Error)

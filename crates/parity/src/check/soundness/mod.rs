@@ -44,7 +44,7 @@ mod text_grid;
 mod tokens;
 mod zeros;
 
-pub use analyser::Soundness;
+pub use analyser::{Soundness, is_damaged};
 pub use finding::{Finding, Records, Severity};
 pub use render::{render_findings, render_json, render_text};
 pub use report::{SoundnessReport, check_trace};

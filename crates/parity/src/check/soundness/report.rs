@@ -3,7 +3,7 @@
 use super::analyser::{Soundness, is_damaged};
 use super::finding::Finding;
 use crate::error::Error;
-use crate::trace::{Entry, Trace};
+use crate::trace::Trace;
 use serde::Serialize;
 
 /// What a check of one trace found, for people and programs.
@@ -29,28 +29,10 @@ pub struct SoundnessReport {
 ///
 /// When the trace cannot be read. What is wrong with its contents is a finding, not an error.
 pub fn check_trace(trace: &Trace, progress: &mut dyn FnMut(u64)) -> Result<SoundnessReport, Error> {
-    let mut soundness = Soundness::new().with_payloads(|record| {
-        trace
-            .payload(record)
-            .and_then(Result::err)
-            .map(|fault| fault.to_string())
-    });
+    let mut soundness = Soundness::of(trace);
     let mut records = trace.records()?;
     while let Some(entry) = records.next()? {
-        match entry {
-            Entry::Record(located) => {
-                if located.lenient_numbers {
-                    soundness.observe_lenient_numbers(located.line);
-                }
-                soundness.observe(&located.record, located.line);
-            }
-            Entry::Malformed(malformed) => soundness.observe_malformed(
-                malformed.line,
-                malformed.column,
-                &malformed.message,
-                malformed.half_written,
-            ),
-        }
+        soundness.observe_entry(&entry);
         progress(records.offset_bytes());
     }
     let records = soundness.records();

@@ -131,7 +131,7 @@ pub struct Bands {
 /// Something wrong or doubtful.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Stable code, `T…` of one trace, `C…` of the two together.
+    /// Stable code: `S…` of the records of one trace, `T…` of its run file, `C…` of the two together.
     pub code: String,
     /// The code in words.
     pub name: String,
