@@ -19,7 +19,12 @@ pub(super) fn reasons(verdict: Verdict, report: &Report) -> Vec<String> {
         Verdict::Rounding => rounding(report),
         Verdict::Drift => drift(report),
     };
-    if let Some(divergence) = &report.first_divergence {
+    // Numbers that are not the engine's say nothing about where engines part.
+    let is_damaged = report
+        .findings
+        .iter()
+        .any(|finding| finding.code.starts_with('S') && finding.severity == Severity::Error.name());
+    if let Some(divergence) = report.first_divergence.as_ref().filter(|_| !is_damaged) {
         sentences.extend(diverged(
             report,
             divergence,
