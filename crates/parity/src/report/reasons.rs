@@ -24,7 +24,10 @@ pub(super) fn reasons(verdict: Verdict, report: &Report) -> Vec<String> {
         .findings
         .iter()
         .any(|finding| finding.code.starts_with('S') && finding.severity == Severity::Error.name());
-    if let Some(divergence) = report.first_divergence.as_ref().filter(|_| !is_damaged) {
+    if is_damaged {
+        return sentences;
+    }
+    if let Some(divergence) = &report.first_divergence {
         sentences.extend(diverged(
             report,
             divergence,
