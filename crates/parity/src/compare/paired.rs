@@ -66,7 +66,8 @@ pub fn pairing(
             }
         }
     }
-    let surveys = lockstep.into_surveys();
+    let [(reference_survey, _), (candidate_survey, _)] = lockstep.finish();
+    let surveys = (reference_survey, candidate_survey);
     let found = |name: &str, side: usize| places.get(name).map_or(0, |(_, records)| records[side]);
     let wanted = |name: &str| options.filter.passes(name) && name != TOKENS;
     let unpaired = |survey: &Survey, other: &Survey, side: usize| {
