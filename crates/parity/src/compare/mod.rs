@@ -1,10 +1,12 @@
 //! The whole comparison: check, align, measure, judge, report.
 
+mod learned;
 mod many;
 mod options;
 mod paired;
 mod paired_text;
 mod pairing;
+mod recomputed;
 mod run;
 mod undone;
 mod views;
@@ -13,5 +15,5 @@ pub use many::many;
 pub use options::Options;
 pub use paired::pairing;
 pub(crate) use pairing::Pairing;
-pub use run::compare;
+pub use run::{compare, compare_with_model};
 pub(crate) use undone::pattern;

@@ -2,12 +2,14 @@
 
 use super::options::Options;
 use super::pairing::{Context, Outcome, Pairing};
+use super::recomputed::judge_recomputed;
 use crate::align::Progress;
 use crate::align::maps::{Sample, choose};
 use crate::check::soundness::{Finding as Damage, is_damaged};
 use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs, read_tokens};
 use crate::error::Error;
 use crate::judge::{Criterion, Detail, Limit, Noise, Tally, Verdict};
+use crate::recompute::Weights;
 use crate::report::v1::Report;
 use crate::report::{Material, build};
 use crate::trace::Trace;
@@ -29,6 +31,22 @@ pub fn compare(
     reference: &Trace,
     candidate: &Trace,
     options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, Error> {
+    compare_with_model(reference, candidate, options, None, progress)
+}
+
+/// The same with the model at hand: operations are computed anew from the candidate's own inputs, which takes away the
+/// noise that those inputs bring.
+///
+/// # Errors
+///
+/// As [`compare`], and when the model cannot be read.
+pub fn compare_with_model(
+    reference: &Trace,
+    candidate: &Trace,
+    options: &Options,
+    weights: Option<&dyn Weights>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
     let mut findings = compare_runs(reference.run(), candidate.run());
@@ -70,6 +88,8 @@ pub fn compare(
     let soundness = [of_reference, of_candidate];
     let surveys = (&reference_survey, &candidate_survey);
     tally.judge();
+    judge_recomputed(&context, &mut tally, weights)?;
+    tally.find_origins();
     show_first(&context, &mut tally)?;
     note_coverage(&mut findings, &pairing, &tally, surveys, options);
     note_positions(&mut findings, &inputs, &tally, surveys, options);

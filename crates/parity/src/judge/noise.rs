@@ -203,6 +203,16 @@ impl Noise {
             .unwrap_or_else(|| self.max_nmse(checkpoint).sqrt())
     }
 
+    /// Relative RMSE that a step may show against its recomputation, for an engine that usually shows `usual`.
+    pub(super) fn recomputed_rounding(&self, kind: Kind, pair: &PairSummary, usual: f64) -> f64 {
+        self.own.recomputed(
+            kind,
+            pair.positions().end,
+            f64::from(pair.storage_unit),
+            usual,
+        )
+    }
+
     /// NMSE is a squared error, the table is not.
     fn with_gain(&self, gain: f64) -> f64 {
         (self.row.measured * self.row.margin * gain).powi(2)

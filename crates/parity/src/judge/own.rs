@@ -89,6 +89,28 @@ impl OwnRounding {
     }
 }
 
+/// What a recomputed operation shows at most where all rounding is that of 32-bit floats.
+///
+/// # Source
+///
+/// `docs/noise.md`: the largest deviation of llama.cpp and of the worker, any operation, any weights.
+const RECOMPUTED: f64 = 2e-6;
+
+impl OwnRounding {
+    /// Relative RMSE that a step may show against its recomputation.
+    ///
+    /// An engine that computes a kind of operation more coarsely does so everywhere, by `usual`; that is its arithmetic
+    /// and no mistake, as long as the class of the weights explains it.
+    pub(super) fn recomputed(&self, kind: Kind, end: i64, storage_unit: f64, usual: f64) -> f64 {
+        let exact = match kind {
+            Kind::Rope => RECOMPUTED + 2e-7 * end.max(0) as f64,
+            _ => RECOMPUTED,
+        };
+        let explained = self.allowed(kind, end, storage_unit).unwrap_or(exact);
+        exact.max(usual.min(explained)).max(STORAGE * storage_unit)
+    }
+}
+
 /// Half the distance of neighbouring numbers, relative; 0 for 32-bit floats and what is finer.
 ///
 /// # Source

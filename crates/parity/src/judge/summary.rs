@@ -44,6 +44,8 @@ pub struct PairSummary {
     pub occurrence: u32,
     /// Process of a tensor-parallel run.
     pub rank: u32,
+    /// Elements of the compared shape.
+    pub elements: u64,
     /// Forward pass.
     pub step: Option<u32>,
     /// Where the reference's record begins in its file.
@@ -69,7 +71,7 @@ pub struct PairSummary {
 }
 
 impl PairSummary {
-    /// How many pairs are kept: about 110 MB. What comes after is counted, not kept.
+    /// How many pairs are kept: about 120 MB. What comes after is counted, not kept.
     pub const MAX: usize = 1 << 20;
 
     pub(super) fn of(
@@ -96,6 +98,7 @@ impl PairSummary {
             seq: small(seq),
             occurrence: small(occurrence),
             rank: small(rank),
+            elements: measured.partial.elements,
             step: pair.reference.record.step.map(small),
             offset_bytes: pair.reference.offset_bytes,
             nmse: measured.nmse,
@@ -149,6 +152,6 @@ mod tests {
 
     #[test]
     fn as_small_as_promised() {
-        assert!(size_of::<PairSummary>() * PairSummary::MAX <= 110 << 20);
+        assert!(size_of::<PairSummary>() * PairSummary::MAX <= 120 << 20);
     }
 }

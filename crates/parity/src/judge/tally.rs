@@ -1,7 +1,7 @@
 //! What all measured pairs say together, in memory that does not grow with their number.
 
 use super::bands::BandCounts;
-use super::blame::{Judgement, LocalError, Origin};
+use super::blame::{Judgement, Kind, LocalError, Origin};
 use super::criterion::Limit;
 use super::detail::{Compared, Detail};
 use super::first::First;
@@ -159,6 +159,32 @@ impl Tally {
     /// Judges every pair by what its operation adds, once all are known.
     pub(crate) fn judge(&mut self) {
         self.judgement = Judgement::of(&mut self.pairs, &self.names, &self.sources, &self.limit);
+    }
+
+    /// Replaces what is known of single pairs by something better.
+    pub(crate) fn set_locals(&mut self, locals: &[(usize, LocalError)]) {
+        for (index, local) in locals {
+            self.pairs[*index].local = Some(*local);
+        }
+    }
+
+    /// Relative RMSE that a recomputed operation may show; `None` where no noise is allowed for.
+    pub(crate) fn recomputed_rounding(
+        &self,
+        kind: Kind,
+        pair: &PairSummary,
+        usual: f64,
+    ) -> Option<f64> {
+        match &self.limit {
+            Limit::Noise(noise) => Some(noise.recomputed_rounding(kind, pair, usual)),
+            _ => None,
+        }
+    }
+
+    /// Finds the origins among the pairs judged.
+    pub(crate) fn find_origins(&mut self) {
+        self.judgement
+            .find_origins(&self.pairs, &self.names, &self.limit);
         for pair in &self.pairs {
             let worst = &mut self.checkpoints[pair.name.index()].worst_local;
             if let Some(local) = pair.local

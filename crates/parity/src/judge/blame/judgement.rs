@@ -2,7 +2,8 @@
 
 use super::graph::Graph;
 use super::history::History;
-use super::local::{Judge, reads};
+use super::local::{Judge, reads, step_kind};
+use super::operation::Kind;
 use super::origin::{Field, Origin, origins};
 use crate::align::{NameId, Names};
 use crate::judge::criterion::Limit;
@@ -27,7 +28,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges `pairs` and notes in each what its operation adds. `sources` are the logged inputs of each name.
+    /// Notes in each of `pairs` what its operation adds. `sources` are the logged inputs of each name.
     pub(crate) fn of(
         pairs: &mut [PairSummary],
         names: &Names,
@@ -52,20 +53,32 @@ impl Judgement {
                 pair.local = Some(local);
             }
         }
-        let history = History::of(pairs);
-        let mut origins = origins(
-            &Field {
-                pairs,
-                names,
-                graph: &graph,
-                limit,
-            },
-            &history,
-        );
-        for origin in &mut origins {
-            origin.inputs = inputs(&graph, &history, names, &pairs[origin.first]);
+        Self {
+            graph,
+            origins: Vec::new(),
         }
-        Self { graph, origins }
+    }
+
+    /// Finds where disagreement begins, once it is known of every pair what its operation adds.
+    pub(crate) fn find_origins(&mut self, pairs: &[PairSummary], names: &Names, limit: &Limit) {
+        let history = History::of(pairs);
+        let graph = &self.graph;
+        let field = Field {
+            pairs,
+            names,
+            graph,
+            limit,
+        };
+        let mut origins = origins(&field, &history);
+        for origin in &mut origins {
+            origin.inputs = inputs(graph, &history, names, &pairs[origin.first]);
+        }
+        self.origins = origins;
+    }
+
+    /// The kind of the step from the captured inputs of a name to it.
+    pub fn step_kind(&self, name: NameId) -> Kind {
+        step_kind(&self.graph, name)
     }
 
     /// The first origin that is a mistake.

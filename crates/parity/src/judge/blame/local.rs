@@ -18,6 +18,8 @@ pub enum Floor {
     Calibrated,
     /// The operation computed anew from the candidate's own inputs.
     Recomputed,
+    /// The same from the reference's: it is the reference that deviates.
+    RecomputedReference,
 }
 
 impl Floor {
@@ -28,6 +30,7 @@ impl Floor {
             Self::Model => "model",
             Self::Calibrated => "calibrated",
             Self::Recomputed => "recomputed",
+            Self::RecomputedReference => "recomputed reference",
         }
     }
 }

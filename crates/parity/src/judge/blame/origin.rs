@@ -115,7 +115,7 @@ fn is_doubtful(field: &Field<'_>, history: &History<'_>, pair: &PairSummary) -> 
         let peak = history.peak(*input, pair, reads);
         peak.is_some_and(|peak| peak.nmse > limit)
     };
-    local.floor != Floor::Recomputed
+    !matches!(local.floor, Floor::Recomputed | Floor::RecomputedReference)
         && local.excess() <= AFTER_A_MISTAKE
         && field.graph.origins(pair.name).inputs.iter().any(is_spoilt)
 }
