@@ -41,6 +41,6 @@ pub mod trace;
 pub mod verify;
 pub mod vote;
 
-pub use compare::{Options, compare, compare_with_model, many, pairing};
+pub use compare::{Options, Which, compare, compare_with_model, inspect, many, pairing};
 pub use error::Error;
 pub use judge::exit_code;

@@ -1,7 +1,8 @@
 //! Arguments of `parity compare`.
 
 use super::maps::Maps;
-use clap::{Args, ValueEnum};
+use super::report_format::ReportFormat;
+use clap::Args;
 use std::path::PathBuf;
 
 /// Compare two traces and say where they first disagree.
@@ -21,8 +22,8 @@ pub(crate) struct Compare {
     pub(crate) more: Vec<PathBuf>,
 
     /// Form of the report
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
 
     /// Write the report to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
@@ -64,21 +65,14 @@ Examples:
   # An engine with its own names: a shipped map, or an own one
   parity compare ref.jsonl vllm.jsonl --map-candidate vllm
   parity compare ref.jsonl mine.jsonl --map-candidate mine.toml
+  # For a colleague: one page that opens anywhere
+  parity compare ref.jsonl cand.jsonl --format html -o report.html
   # For a program
   parity compare ref.jsonl cand.jsonl --format json | jq .first_divergence.checkpoint
   # Several candidates, one table
   parity compare ref.jsonl cuda.jsonl cpu.jsonl metal.jsonl
   # In CI, with an own limit: a relative error of 1 % is an NMSE of 1e-4
   parity compare ref.jsonl cand.jsonl --threshold 1e-4";
-
-/// Form of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
 
 pub(super) fn threshold(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -9,6 +9,7 @@ mod doctor;
 mod maps;
 #[cfg(feature = "llama")]
 mod models;
+mod report_format;
 #[cfg(feature = "llama")]
 mod verify;
 mod vote;
@@ -17,10 +18,11 @@ pub(crate) use align::Align;
 #[cfg(feature = "llama")]
 pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, DetailArg};
 pub(crate) use check::Check;
-pub(crate) use compare::{Compare, Format};
+pub(crate) use compare::Compare;
 pub(crate) use doctor::Doctor;
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
+pub(crate) use report_format::ReportFormat;
 #[cfg(feature = "llama")]
 pub(crate) use verify::Verify;
 
@@ -102,6 +104,15 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+/// Form of a result that is not a comparison's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 /// When to use colours.

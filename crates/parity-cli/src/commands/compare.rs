@@ -1,12 +1,12 @@
 //! `parity compare`.
 
 use super::many;
-use crate::args::{ColorWhen, Compare, Format};
+use crate::args::{ColorWhen, Compare, ReportFormat};
 use crate::failure::Failure;
 use crate::{progress, terminal};
 use orch_log::Filter;
 use parity::judge::Criterion;
-use parity::report::{Json, Render, Text, v1::Report};
+use parity::report::{Csv, Html, Json, Junit, Markdown, Render, Text, v1::Report};
 use parity::trace::Trace;
 use parity::{Options, compare};
 use std::fs::File;
@@ -48,6 +48,9 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     Ok(code)
 }
 
+/// Of how many checkpoints a page holds the histograms: all of a model of 40 layers.
+const INSPECTED: usize = 700;
+
 pub(super) fn options(args: &Compare) -> Result<Options, Failure> {
     let (reference_map, candidate_map) = args.maps.choices()?;
     Ok(Options {
@@ -61,6 +64,12 @@ pub(super) fn options(args: &Compare) -> Result<Options, Failure> {
         token_offset: args.token_offset,
         reference_map,
         candidate_map,
+        cells: args.format.shows_pairs(),
+        inspect: if args.format == ReportFormat::Html {
+            INSPECTED
+        } else {
+            0
+        },
     })
 }
 
@@ -71,8 +80,12 @@ fn render(
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     match args.format {
-        Format::Json => Json.render(report, out),
-        Format::Text => Text {
+        ReportFormat::Json => Json.render(report, out),
+        ReportFormat::Html => Html::FILE.render(report, out),
+        ReportFormat::Markdown => Markdown.render(report, out),
+        ReportFormat::Junit => Junit.render(report, out),
+        ReportFormat::Csv => Csv.render(report, out),
+        ReportFormat::Text => Text {
             color,
             unicode: terminal::unicode(),
             verbose: args.verbose,

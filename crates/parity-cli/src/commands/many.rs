@@ -1,7 +1,7 @@
 //! `parity compare` with several candidates.
 
 use super::compare::{create, options, unwritable};
-use crate::args::{ColorWhen, Compare, Format};
+use crate::args::{ColorWhen, Compare, ReportFormat};
 use crate::failure::Failure;
 use crate::{progress, terminal};
 use parity::report::v1::Many;
@@ -47,8 +47,13 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
 
 fn rendered(args: &Compare, result: &Many) -> Result<String, Failure> {
     Ok(match args.format {
-        Format::Json => serde_json::to_string_pretty(result)? + "\n",
-        Format::Text => result.table(),
+        ReportFormat::Json => serde_json::to_string_pretty(result)? + "\n",
+        ReportFormat::Text => result.table(),
+        ReportFormat::Html | ReportFormat::Markdown | ReportFormat::Junit | ReportFormat::Csv => {
+            return Err(Failure::message(
+                "this form shows one candidate: compare them one by one, or use `--format json`",
+            ));
+        }
     })
 }
 

@@ -1,5 +1,6 @@
 //! The whole comparison: check, align, measure, judge, report.
 
+mod inspect;
 mod learned;
 mod many;
 mod options;
@@ -8,9 +9,11 @@ mod paired_text;
 mod pairing;
 mod recomputed;
 mod run;
+mod setup;
 mod undone;
 mod views;
 
+pub use inspect::{Which, inspect};
 pub use many::many;
 pub use options::Options;
 pub use paired::pairing;

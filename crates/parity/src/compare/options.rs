@@ -20,6 +20,11 @@ pub struct Options {
     pub reference_map: Choice,
     /// Whose names the candidate has. Default: a shipped map where the names say which.
     pub candidate_map: Choice,
+    /// Whether the report holds a line for every pair, which timelines and heat maps need. Default: no.
+    pub cells: bool,
+    /// Of how many checkpoints the worst pair is looked at closely: histograms, errors along the axes. Each costs reading
+    /// its tensors again. Default: 0.
+    pub inspect: usize,
 }
 
 impl Default for Options {
@@ -31,6 +36,8 @@ impl Default for Options {
             token_offset: None,
             reference_map: Choice::default(),
             candidate_map: Choice::default(),
+            cells: false,
+            inspect: 0,
         }
     }
 }

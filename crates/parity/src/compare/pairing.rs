@@ -6,7 +6,7 @@ use crate::align::{Key, Lockstep, Names, Pair, Share, Source};
 use crate::check::{SameInput, Side, contradiction, counts_contradict};
 use crate::error::Error;
 use crate::judge::{Compared, Detail};
-use crate::measure::{Evidence, measure};
+use crate::measure::{Evidence, Measured, Resolution, Spread, measure, spread};
 use crate::tensor::{Numbers, Region, without_token_axis};
 use crate::trace::Trace;
 use orch_log::Filter;
@@ -105,6 +105,8 @@ pub(crate) struct Context<'a> {
     /// Added to the candidate's positions.
     pub(crate) token_offset: i64,
     pub(crate) inputs: &'a SameInput,
+    /// How closely pairs are looked at beyond their figures; for few pairs only.
+    pub(crate) spread: Option<Resolution>,
 }
 
 impl Context<'_> {
@@ -156,6 +158,12 @@ impl Context<'_> {
             &evidence(b, &*sources[1]),
             &cut.region,
         )?;
+        let spread = self.spread(
+            [&*sources[0], &*sources[1]],
+            &cut.region,
+            shape,
+            measured.as_ref(),
+        )?;
         let compared = |measured| Compared {
             shape: shape.to_vec(),
             n_tokens: cut.n_tokens,
@@ -163,6 +171,7 @@ impl Context<'_> {
             values: None,
             undone: Vec::new(),
             measured,
+            spread,
         };
         let Some(compared) = measured.map(compared) else {
             return Ok(nothing_in_common());
@@ -172,6 +181,22 @@ impl Context<'_> {
             return Ok(Outcome::Measured(Box::new(better)));
         }
         Ok(Outcome::Measured(Box::new(compared)))
+    }
+
+    /// Histograms and profiles of a measured pair, where they were asked for.
+    pub(super) fn spread(
+        &self,
+        sources: [&dyn Numbers; 2],
+        region: &Region,
+        shape: &[usize],
+        measured: Option<&Measured>,
+    ) -> Result<Option<Box<Spread>>, Error> {
+        let Some((resolution, measured)) = self.spread.zip(measured) else {
+            return Ok(None);
+        };
+        let partial = &measured.partial;
+        let ranges = [partial.reference_range, partial.candidate_range];
+        spread(sources, region, shape, ranges, resolution).map(|spread| Some(Box::new(spread)))
     }
 
     /// The elements of a shape that are compared; `None` where all lie past the point where the inputs part.

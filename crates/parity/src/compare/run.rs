@@ -1,17 +1,18 @@
 //! From two traces to a report.
 
+use super::inspect::inspect_worst;
 use super::options::Options;
 use super::pairing::{Context, Outcome, Pairing};
 use super::recomputed::judge_recomputed;
+use super::setup::Setup;
 use crate::align::Progress;
-use crate::align::maps::{Sample, choose};
 use crate::check::soundness::{Finding as Damage, is_damaged};
-use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs, read_tokens};
+use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs};
 use crate::error::Error;
 use crate::judge::{Criterion, Detail, Limit, Noise, Tally, Verdict};
 use crate::recompute::Weights;
 use crate::report::v1::Report;
-use crate::report::{Material, build};
+use crate::report::{Material, build, cells, edges};
 use crate::trace::Trace;
 
 /// How many pairs pass between two calls of `progress`.
@@ -50,23 +51,10 @@ pub fn compare_with_model(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
     let mut findings = compare_runs(reference.run(), candidate.run());
-    let reference_tokens = read_tokens(reference)?;
-    let candidate_tokens = read_tokens(candidate)?.shifted(options.token_offset.unwrap_or(0));
-    let inputs = SameInput::of(&reference_tokens, &candidate_tokens);
-    findings.extend(inputs.findings(&reference_tokens, &candidate_tokens));
-
-    let offset = options.token_offset.unwrap_or(0);
-    let maps = [
-        choose(&Sample::of(reference)?, &options.reference_map),
-        choose(&Sample::of(candidate)?, &options.candidate_map),
-    ];
-    let context = Context {
-        reference,
-        candidate,
-        maps: [&maps[0], &maps[1]],
-        token_offset: offset,
-        inputs: &inputs,
-    };
+    let setup = Setup::of(reference, candidate, options)?;
+    let inputs = &setup.inputs;
+    findings.extend(inputs.findings(&setup.tokens[0], &setup.tokens[1]));
+    let context = setup.context(reference, candidate);
     let mut pairing = Pairing::default();
     let mut tally = Tally::new(limit(reference, candidate, options), options.top);
     let mut lockstep = context.lockstep(&options.filter)?.with_soundness();
@@ -92,21 +80,27 @@ pub fn compare_with_model(
     tally.find_origins();
     show_first(&context, &mut tally)?;
     note_coverage(&mut findings, &pairing, &tally, surveys, options);
-    note_positions(&mut findings, &inputs, &tally, surveys, options);
-    Ok(build(Material {
+    note_positions(&mut findings, inputs, &tally, surveys, options);
+    let mut report = build(Material {
         verdict: verdict(&findings, &soundness, &tally),
         traces: (reference, candidate),
         surveys,
         filter: &options.filter,
         maps: context.maps,
-        token_offset: offset,
+        token_offset: context.token_offset,
         pairing: &pairing,
         tally: &tally,
-        inputs: &inputs,
+        inputs,
         unpaired,
         findings,
         soundness,
-    }))
+    });
+    if options.cells {
+        report.cells = Some(cells(&tally, &report.checkpoints));
+        report.edges = edges(&report.checkpoints);
+    }
+    report.inspections = inspect_worst(&setup, (reference, candidate), &tally, options)?;
+    Ok(report)
 }
 
 /// Reads the pair of the first divergence once more: which one it is was not known when it passed.
@@ -137,7 +131,7 @@ fn literal(name: &str) -> String {
     name.replace([',', '!', '*', '['], "?")
 }
 
-fn limit(reference: &Trace, candidate: &Trace, options: &Options) -> Limit {
+pub(super) fn limit(reference: &Trace, candidate: &Trace, options: &Options) -> Limit {
     match options.criterion {
         Criterion::Noise => Limit::Noise(Noise::of_runs(
             reference.run().info(),

@@ -87,6 +87,12 @@ impl Context<'_> {
         let Some(measured) = measured else {
             return Ok(Seen::Nothing);
         };
+        let spread = self.spread(
+            [&reference, &candidate],
+            &cut.region,
+            &shape,
+            Some(&measured),
+        )?;
         let shown = cut.first_values.min(Detail::FIRST_VALUES);
         let mut values = [Vec::new(), Vec::new()];
         reference.read(0, shown, &mut values[0])?;
@@ -101,6 +107,7 @@ impl Context<'_> {
             values: Some(values),
             undone,
             measured,
+            spread,
         })))
     }
 

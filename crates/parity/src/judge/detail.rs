@@ -3,7 +3,7 @@
 use super::criterion::Limit;
 use crate::align::layout::Undone;
 use crate::align::{Key, Pair};
-use crate::measure::Measured;
+use crate::measure::{Measured, Spread};
 use orch_log::format::Dtype;
 
 /// What was measured of a pair.
@@ -21,6 +21,8 @@ pub struct Compared {
     pub undone: Vec<Undone>,
     /// The figures.
     pub measured: Measured,
+    /// How values and errors are spread, where that was asked for and elements are known.
+    pub spread: Option<Box<Spread>>,
 }
 
 /// One measured pair with all that a report shows of it.

@@ -18,6 +18,7 @@ mod pair;
 mod partial;
 mod portable;
 mod sketch;
+mod spread;
 mod ulp;
 
 pub use basis::Basis;
@@ -29,4 +30,5 @@ pub use metrics::{Metrics, sqnr_db};
 pub use pair::{Evidence, Measured, measure};
 pub use partial::{BLOCK, GROUP, MIN_DENOMINATOR, Partial, Range};
 pub use sketch::{SketchEstimate, estimate};
+pub use spread::{AxisSpread, MapSpread, Resolution, Spread, spread};
 pub use ulp::Ulp;

@@ -71,6 +71,9 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
         origins: origins(tally),
         floors: floors(tally),
         growth: growth(tally),
+        cells: None,
+        edges: Vec::new(),
+        inspections: Vec::new(),
     };
     report.reasons = reasons(material.verdict, &report);
     report

@@ -83,6 +83,27 @@ pub fn step(step: u64) -> String {
     }
 }
 
+/// A fragment as a sentence; names at its beginning keep their case.
+pub fn sentence(fragment: &str) -> String {
+    let first_word = fragment.split_whitespace().next().unwrap_or_default();
+    let is_word = first_word.chars().all(char::is_alphabetic);
+    let mut chars = fragment.chars();
+    match chars.next() {
+        Some(first) if is_word => format!("{}{}.", first.to_uppercase(), chars.as_str()),
+        _ => format!("{fragment}."),
+    }
+}
+
+/// False for control characters, which could repaint a terminal, and for those that reverse the writing direction or
+/// cannot be seen: renderers show them as escapes.
+pub fn is_harmless(c: char) -> bool {
+    let reorders_or_hides = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    !c.is_control() && !reorders_or_hides
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

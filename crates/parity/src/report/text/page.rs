@@ -1,5 +1,6 @@
 //! Text with styles, kept to 80 columns and safe from what names may contain.
 
+use crate::report::words::is_harmless;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
 
@@ -109,10 +110,7 @@ impl Page {
     /// Control characters, which could repaint the terminal, and those that reverse the writing direction are
     /// shown as escapes; without Unicode so is everything beyond ASCII.
     fn safe(&self, text: &str) -> String {
-        let harmless = |c: char| {
-            let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            !c.is_control() && !reorders && (self.unicode || c.is_ascii())
-        };
+        let harmless = |c: char| is_harmless(c) && (self.unicode || c.is_ascii());
         if text.chars().all(harmless) {
             return text.to_owned();
         }

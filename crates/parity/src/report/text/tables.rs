@@ -2,7 +2,7 @@
 
 use super::page::{Page, style};
 use crate::report::v1::{Basis, PairDetail, Report};
-use crate::report::words::{count, number};
+use crate::report::words::{count, number, sentence};
 
 /// The verdict and why.
 pub(super) fn headline(page: &mut Page, report: &Report) {
@@ -27,17 +27,6 @@ pub(super) fn headline(page: &mut Page, report: &Report) {
     page.end_line();
     for reason in &report.reasons {
         page.fill("  ", &sentence(reason));
-    }
-}
-
-/// A fragment as a sentence; names at its beginning keep their case.
-fn sentence(fragment: &str) -> String {
-    let first_word = fragment.split_whitespace().next().unwrap_or_default();
-    let is_word = first_word.chars().all(char::is_alphabetic);
-    let mut chars = fragment.chars();
-    match chars.next() {
-        Some(first) if is_word => format!("{}{}.", first.to_uppercase(), chars.as_str()),
-        _ => format!("{fragment}."),
     }
 }
 

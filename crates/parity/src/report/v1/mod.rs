@@ -4,8 +4,10 @@
 //! NaN or infinite are [`Number`]s.
 
 mod alignment;
+mod cells;
 mod coverage;
 mod figures;
+mod inspection;
 mod local;
 mod many;
 mod pair;
@@ -14,11 +16,13 @@ mod verification;
 mod vote;
 
 pub use alignment::{Alignment, NameMapUse, UndoneDifference};
+pub use cells::{Cells, Edge};
 pub use coverage::{
     Coverage, MissingGroup, ModelSummary, RestsOn, ShapeMismatch, TokenDifference, Tokens,
     TraceSummary, Unpaired, UnusablePair,
 };
 pub use figures::HistogramBin;
+pub use inspection::{AxisErrors, DifferenceHistogram, ErrorMap, Inspection, ValueHistogram};
 pub use local::{FloorCount, Growth, LocalError, Origin};
 pub use many::Many;
 pub use pair::{
@@ -79,6 +83,15 @@ pub struct Report {
     /// The error of the residual stream, layer by layer.
     #[serde(default)]
     pub growth: Vec<Growth>,
+    /// Every compared pair in a few numbers; absent unless asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<Cells>,
+    /// Which checkpoint is computed from which; empty unless cells were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<Edge>,
+    /// Some pairs looked at closely; empty unless asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inspections: Vec<Inspection>,
 }
 
 /// What the pairs were judged by.

@@ -1,0 +1,89 @@
+//! From the lines that are kept of all pairs to the report's cells and edges.
+
+use super::{Number, v1};
+use crate::align::Place;
+use crate::align::inputs_of;
+use crate::judge::{PairSummary, Tally};
+use std::collections::HashMap;
+
+/// Four significant digits: what a chart can show, in a third of the characters.
+fn short(value: f64) -> Number {
+    if !value.is_finite() || value == 0.0 {
+        return Number(value);
+    }
+    Number(format!("{value:.3e}").parse().unwrap_or(value))
+}
+
+/// One line for each pair whose name is listed, in the order in which the pairs were complete.
+pub(crate) fn cells(tally: &Tally, checkpoints: &[v1::CheckpointSummary]) -> v1::Cells {
+    let index = index(checkpoints);
+    let mut cells = v1::Cells {
+        left_out: tally.pairs_left_out(),
+        positions_a_line: 1,
+        ..v1::Cells::default()
+    };
+    for pair in tally.pairs() {
+        let Some(checkpoint) = index.get(tally.name(pair.name)) else {
+            cells.left_out += 1;
+            continue;
+        };
+        cells.checkpoint.push(*checkpoint);
+        cells.token_idx.push(pair.token_idx);
+        cells.n_tokens.push(pair.n_tokens);
+        cells.step.push(pair.step);
+        cells.seq.push(pair.seq);
+        cells.nmse.push(short(pair.nmse));
+        cells.max_abs_diff.push(
+            pair.max_abs_diff
+                .map(|difference| short(f64::from(difference))),
+        );
+        cells
+            .floor
+            .push(floor(pair, &checkpoints[*checkpoint as usize]).map(short));
+        cells.above_limit.push(pair.above_limit);
+    }
+    cells
+}
+
+/// Relative RMSE that is still noise: what the errors of the inputs and the operation's own rounding explain, or the
+/// limit where neither is known.
+fn floor(pair: &PairSummary, checkpoint: &v1::CheckpointSummary) -> Option<f64> {
+    match pair.local {
+        Some(local) => Some(f64::from(local.explained) + f64::from(local.own)),
+        None => checkpoint.max_nmse.map(|limit| limit.0.sqrt()),
+    }
+}
+
+fn index(checkpoints: &[v1::CheckpointSummary]) -> HashMap<&str, u32> {
+    checkpoints
+        .iter()
+        .zip(0..)
+        .map(|(checkpoint, index)| (checkpoint.checkpoint.as_str(), index))
+        .collect()
+}
+
+/// Which of the checkpoints is computed from which.
+pub(crate) fn edges(checkpoints: &[v1::CheckpointSummary]) -> Vec<v1::Edge> {
+    let index = index(checkpoints);
+    let layers = checkpoints
+        .iter()
+        .filter_map(|checkpoint| match Place::of(&checkpoint.checkpoint) {
+            Some(Place::Layer(layer, _)) => Some(layer.saturating_add(1)),
+            _ => None,
+        })
+        .max()
+        .unwrap_or(0);
+    let captured = |name: &str| index.contains_key(name);
+    checkpoints
+        .iter()
+        .zip(0..)
+        .flat_map(|(checkpoint, to)| {
+            let inputs = inputs_of(&checkpoint.checkpoint, layers, &captured);
+            let from: Vec<u32> = inputs
+                .iter()
+                .filter_map(|name| index.get(name.as_str()).copied())
+                .collect();
+            from.into_iter().map(move |from| v1::Edge { from, to })
+        })
+        .collect()
+}

@@ -1,0 +1,132 @@
+//! The report for a CI system: a test case for each checkpoint.
+
+use super::render::Render;
+use super::v1::{CheckpointSummary, Report};
+use super::words::{counted, is_harmless, number, sentence};
+use crate::align::Place;
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+use std::io::{self, Write};
+
+/// JUnit XML as Jenkins, GitLab and GitHub's reporters read it.
+///
+/// The first case, `verdict`, fails where the exit code is 1 and is in error where it is 3, so that the file agrees
+/// with the exit code whatever single checkpoints say; checkpoints fail only where the comparison does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Junit;
+
+impl Render for Junit {
+    fn render(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let fails = |row: &&CheckpointSummary| report.exit_code == 1 && row.above_limit > 0;
+        let failures =
+            report.checkpoints.iter().filter(fails).count() + usize::from(report.exit_code == 1);
+        let errors = usize::from(report.exit_code == 3);
+        let totals = [
+            ("tests", (report.checkpoints.len() + 1).to_string()),
+            ("failures", failures.to_string()),
+            ("errors", errors.to_string()),
+        ];
+        let mut xml = Writer::new_with_indent(out, b' ', 2);
+        xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        start(&mut xml, "testsuites", &totals)?;
+        let mut suite = vec![("name", "numeric parity".to_owned())];
+        suite.extend(totals.clone());
+        start(&mut xml, "testsuite", &suite)?;
+        let reasons: Vec<String> = report
+            .reasons
+            .iter()
+            .map(|reason| sentence(reason))
+            .collect();
+        case(
+            &mut xml,
+            "parity",
+            "verdict",
+            match report.exit_code {
+                1 => Some("failure"),
+                3 => Some("error"),
+                _ => None,
+            },
+            reasons.first().map_or(&report.verdict, |reason| reason),
+            &reasons.join("\n"),
+        )?;
+        for row in &report.checkpoints {
+            let outcome = fails(&row).then_some("failure");
+            let class = match Place::of(&row.checkpoint) {
+                Some(Place::Layer(layer, _)) => format!("parity.layer_{layer}"),
+                _ => "parity".to_owned(),
+            };
+            let what = described(row);
+            case(&mut xml, &class, &row.checkpoint, outcome, &what, &what)?;
+        }
+        xml.write_event(Event::End(BytesEnd::new("testsuite")))?;
+        xml.write_event(Event::End(BytesEnd::new("testsuites")))?;
+        xml.into_inner().write_all(b"\n")
+    }
+}
+
+fn described(row: &CheckpointSummary) -> String {
+    let limit = row.max_nmse.map_or_else(String::new, |limit| {
+        format!(", limit {}", number(limit.0.sqrt()))
+    });
+    format!(
+        "relative RMSE {}{limit}, largest at position {}; {} of {} above the limit",
+        number(row.worst_relative_rmse.0),
+        row.worst_token_idx,
+        row.above_limit,
+        counted(row.pairs, "pair")
+    )
+}
+
+type Xml<'w> = Writer<&'w mut dyn Write>;
+
+fn start(xml: &mut Xml<'_>, name: &str, attributes: &[(&str, String)]) -> io::Result<()> {
+    xml.write_event(Event::Start(element(name, attributes)))
+}
+
+fn element<'n>(name: &'n str, attributes: &[(&str, String)]) -> BytesStart<'n> {
+    let mut element = BytesStart::new(name);
+    for (name, value) in attributes {
+        element.push_attribute((*name, value.as_str()));
+    }
+    element
+}
+
+fn case(
+    xml: &mut Xml<'_>,
+    class: &str,
+    name: &str,
+    outcome: Option<&str>,
+    message: &str,
+    body: &str,
+) -> io::Result<()> {
+    let attributes = [
+        ("classname", class.to_owned()),
+        ("name", legal(name)),
+        ("time", "0".to_owned()),
+    ];
+    let inner = outcome.unwrap_or("system-out");
+    let message = [("message", legal(message))];
+    start(xml, "testcase", &attributes)?;
+    start(xml, inner, if outcome.is_some() { &message } else { &[] })?;
+    xml.write_event(Event::Text(BytesText::new(&legal(body))))?;
+    xml.write_event(Event::End(BytesEnd::new(inner)))?;
+    xml.write_event(Event::End(BytesEnd::new("testcase")))
+}
+
+/// XML has no control characters, not even as references; and a name of a page would hide all others.
+fn legal(text: &str) -> String {
+    const MOST: usize = 2000;
+    let mut out = String::new();
+    for c in text.chars().take(MOST) {
+        match c {
+            '\n' => out.push('\n'),
+            '\u{fffe}' | '\u{ffff}' => out.extend(c.escape_unicode()),
+            c if is_harmless(c) => out.push(c),
+            c => out.extend(c.escape_default()),
+        }
+    }
+    if text.chars().nth(MOST).is_some() {
+        out.push('…');
+    }
+    out
+}
