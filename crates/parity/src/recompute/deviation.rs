@@ -8,7 +8,8 @@ use crate::tensor::Dense;
 ///
 /// # Units
 ///
-/// Relative: the root of the sum of squared differences over that of the expected row. 0 where both are all zeros,
+/// Relative: the root of the sum of squared differences over that of the expected row; a row of few elements, whose
+/// sum can be small by chance, is held against the mean of all rows where that is larger. 0 where both are all zeros,
 /// infinite where only the expected row is, or where a number is not finite on one side only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Deviation {
@@ -23,6 +24,9 @@ pub struct Deviation {
 }
 
 impl Deviation {
+    /// Elements of a row whose sum of squares can be small by chance.
+    pub const FEW: usize = 16;
+
     /// The deviation of `found` from `expected`, both for rows from position `first` on; `None` where their shapes
     /// differ.
     ///
@@ -36,7 +40,7 @@ impl Deviation {
         let len = expected.row_len();
         let kv = expected.last_len();
         let (mut errors, mut sizes) = (0.0, 0.0);
-        let mut worst = (0.0, first);
+        let mut by_row = Vec::with_capacity(rows);
         for row in 0..rows {
             let position = first + row as i64;
             let (expected, found) = (expected.row(row), found.row(row));
@@ -57,12 +61,21 @@ impl Deviation {
                 // Ids of experts are not far or near, but right or wrong.
                 (error, size) = (f64::from(u8::from(error != 0.0)), 1.0);
             }
-            let relative = relative(error, size);
+            by_row.push((error, size));
+            errors += error;
+            sizes += size;
+        }
+        let least = if len < Self::FEW {
+            sizes / rows.max(1) as f64
+        } else {
+            0.0
+        };
+        let mut worst = (0.0, first);
+        for (position, (error, size)) in (first..).zip(by_row) {
+            let relative = relative(error, size.max(least));
             if relative > worst.0 {
                 worst = (relative, position);
             }
-            errors += error;
-            sizes += size;
         }
         Some(Self {
             relative: worst.0,

@@ -22,6 +22,8 @@ pub struct Form {
     pub activation: Activation,
     /// Multiplies the embedding with √embedding.
     pub scaled_embedding: bool,
+    /// Scales queries before they meet the keys, not the scores: where the cache is rounded, the scaled ones are.
+    pub scaled_queries: bool,
     /// Blocks that see a window only.
     pub windows: Option<Windows>,
     /// Layers of the size whose scores are scaled by √(heads / embedding), not by √(1 / head_dim).
@@ -52,6 +54,7 @@ const LLAMA: Form = Form {
     pairing: Some(Pairing::Adjacent),
     activation: Activation::Silu,
     scaled_embedding: false,
+    scaled_queries: false,
     windows: None,
     wide_score_layers: 0,
     experts: Experts { normalised: true },
@@ -67,6 +70,7 @@ const GEMMA: Form = Form {
     architecture: "gemma",
     activation: Activation::GeluTanh,
     scaled_embedding: true,
+    scaled_queries: true,
     ..QWEN2
 };
 
@@ -88,6 +92,7 @@ const FORMS: &[Form] = &[
     },
     Form {
         architecture: "phi3",
+        scaled_queries: true,
         ..QWEN2
     },
     Form {

@@ -302,6 +302,7 @@ impl Block<'_> {
     fn scores(&self) -> Kind {
         Kind::Scores(Scores {
             scale: self.hparams.score_scale(),
+            scaled_queries: self.hparams.form.scaled_queries,
             cap: self.hparams.score_cap,
             heads: HeadMap::Grouped,
             cache: self.hparams.cache,

@@ -257,6 +257,8 @@ pub enum Frequencies {
 pub struct Scores {
     /// Factor of the dot product.
     pub scale: f64,
+    /// Scales the queries, before they are rounded to `operand`, instead of the product.
+    pub scaled_queries: bool,
     /// Soft cap c: c · tanh(x / c).
     pub cap: Option<f64>,
     /// Which key head a query head meets.

@@ -16,7 +16,12 @@ impl Context<'_> {
             _ => return Err(misfit("queries and keys", q, k)),
         };
         let (tokens, kv) = (q.n_rows(), k.n_rows());
-        let q = self.rounded(scores.operand, q, lanes)?;
+        let (before, after) = if scores.scaled_queries {
+            (scores.scale, 1.0)
+        } else {
+            (1.0, scores.scale)
+        };
+        let q = self.rounded(scores.operand, &q.map(|q| q * before), lanes)?;
         let k = self.rounded(scores.cache, k, lanes)?;
         let mut out = Dense::zeros(vec![tokens, heads, kv]);
         for head in 0..heads {
@@ -27,7 +32,7 @@ impl Context<'_> {
             for (token, row) in products.chunks_exact(kv.max(1)).enumerate() {
                 let at = (token * heads + head) * kv;
                 for (to, product) in out.data[at..][..kv].iter_mut().zip(row) {
-                    *to = capped(product * scores.scale, scores.cap);
+                    *to = capped(product * after, scores.cap);
                 }
             }
         }
