@@ -21,7 +21,12 @@ impl Context<'_> {
         } else {
             (1.0, scores.scale)
         };
-        let q = self.rounded(scores.operand, &q.map(|q| q * before), lanes)?;
+        let scaled = match self.arithmetic {
+            // The product is an f32 before it is rounded further, which decides ties.
+            Arithmetic::Engine => q.map(|q| f64::from(q as f32 * before as f32)),
+            Arithmetic::F64 => q.map(|q| q * before),
+        };
+        let q = self.rounded(scores.operand, &scaled, lanes)?;
         let k = self.rounded(scores.cache, k, lanes)?;
         let mut out = Dense::zeros(vec![tokens, heads, kv]);
         for head in 0..heads {
