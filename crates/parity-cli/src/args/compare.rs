@@ -49,6 +49,10 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) token_offset: Option<i64>,
 
+    /// Least share of the reference's records that must be compared, in percent; with less the traces are not comparable
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) min_coverage: Option<f64>,
+
     #[command(flatten)]
     pub(crate) maps: Maps,
 
@@ -73,6 +77,13 @@ Examples:
   parity compare ref.jsonl cuda.jsonl cpu.jsonl metal.jsonl
   # In CI, with an own limit: a relative error of 1 % is an NMSE of 1e-4
   parity compare ref.jsonl cand.jsonl --threshold 1e-4";
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("expected a number from 0 to 100".to_owned()),
+    }
+}
 
 pub(super) fn threshold(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

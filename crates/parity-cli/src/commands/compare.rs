@@ -62,6 +62,7 @@ pub(super) fn options(args: &Compare) -> Result<Options, Failure> {
         },
         top: args.top,
         token_offset: args.token_offset,
+        min_coverage: args.min_coverage,
         reference_map,
         candidate_map,
         cells: args.format.shows_pairs(),

@@ -96,6 +96,20 @@ codes! {
     PositionsUnproven = "C007", "positions-unproven", Error;
     /// Records had partners, but no pair could be compared.
     NothingComparable = "C008", "nothing-comparable", Error;
+    /// The numbers agree at another distance of positions.
+    PositionsShifted = "C009", "positions-shifted", Error;
+    /// Several shipped name maps fit, and read the names differently.
+    NamesUndecided = "C010", "names-undecided", Warning;
+    /// The logits of the two traces are not the same thing: other rows, or what a sampler made of them.
+    OtherLogits = "C011", "other-logits", Error;
+    /// Two model files with different parameters.
+    DifferentParameters = "C012", "different-parameters", Error;
+    /// Vocabularies that differ by more than padding.
+    DifferentVocabulary = "C013", "different-vocabulary", Error;
+    /// Less was compared than was asked for.
+    CoverageTooLow = "C014", "coverage-too-low", Error;
+    /// Lanes of Q are reordered and those of K are not, or the other way round.
+    LanesOnOneSide = "C015", "lanes-on-one-side", Warning;
 }
 
 /// One kind of finding about one side, however often it occurred.
@@ -162,6 +176,11 @@ impl Findings {
                 }
             }
         }
+    }
+
+    /// True where a finding of this kind is there.
+    pub fn has(&self, code: Code) -> bool {
+        self.found.keys().any(|(found, _)| *found == code)
     }
 
     /// True where the traces cannot be compared.

@@ -71,10 +71,42 @@ impl Inputs {
         }
     }
 
+    /// What has to be added to the positions of `other` so that its ids are these, and how many then are: of sequence 0, at
+    /// least 3, and all that both then have.
+    pub fn shift_of(&self, other: &Self) -> Option<(i64, usize)> {
+        let (ours, theirs) = (self.sequences.get(&0)?, other.sequences.get(&0)?);
+        let span = |ids: &BTreeMap<i64, i64>| Some((*ids.keys().next()?, *ids.keys().next_back()?));
+        let ((first, last), (their_first, their_last)) = (span(ours)?, span(theirs)?);
+        // A prompt is a few thousand positions at most; further apart nobody counts by mistake.
+        let range = (first.saturating_sub(their_last)).max(-MAX_SHIFT)
+            ..=(last.saturating_sub(their_first)).min(MAX_SHIFT);
+        let mut found: Option<(i64, usize)> = None;
+        for offset in range.filter(|offset| *offset != 0) {
+            let mut equal = 0;
+            let differs = theirs.iter().any(|(position, id)| {
+                match ours.get(&position.saturating_add(offset)) {
+                    Some(ours) if ours == id => {
+                        equal += 1;
+                        false
+                    }
+                    Some(_) => true,
+                    None => false,
+                }
+            });
+            if !differs && equal >= 3 && found.is_none_or(|(_, most)| equal > most) {
+                found = Some((offset, equal));
+            }
+        }
+        found
+    }
+
     fn is_empty(&self) -> bool {
         self.sequences.is_empty()
     }
 }
+
+/// The largest distance of positions that is tried.
+const MAX_SHIFT: i64 = 1 << 12;
 
 /// How the inputs of two runs relate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

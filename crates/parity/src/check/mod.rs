@@ -5,6 +5,7 @@ mod finding;
 mod inputs;
 mod intervals;
 mod models;
+mod shift;
 pub mod soundness;
 mod survey;
 
@@ -12,4 +13,5 @@ pub use finding::{Code, Finding, Findings, Severity, Side};
 pub use inputs::{Inputs, SameInput, read_tokens};
 pub use intervals::Intervals;
 pub use models::compare_runs;
-pub use survey::{NameSurvey, Survey, contradiction, counts_contradict};
+pub(crate) use shift::{estimate, first_rows};
+pub use survey::{LogitsForm, NameSurvey, Survey, contradiction, counts_contradict};

@@ -4,7 +4,8 @@ use super::intervals::Intervals;
 use crate::align::{Key, NameId, Names};
 use crate::tensor::element_count;
 use crate::trace::Located;
-use orch_log::format::{DROPPED, Record};
+use orch_log::Filter;
+use orch_log::format::{DROPPED, Record, TOKENS};
 use std::collections::{BTreeSet, HashMap};
 
 /// What was seen of one checkpoint name.
@@ -16,6 +17,39 @@ pub struct NameSurvey {
     pub first_position: i64,
     /// Largest position that a record begins at.
     pub last_position: i64,
+}
+
+/// What the records called `logits` hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogitsForm {
+    /// No statistics tell.
+    #[default]
+    Unknown,
+    /// What a projection gives.
+    Plain,
+    /// No number is negative, and each row sums to 1.
+    Probabilities,
+    /// More than half is minus infinity.
+    Masked,
+}
+
+/// Vocabularies are larger; below, statistics may look like anything.
+const LEAST_VOCABULARY: u64 = 100;
+
+impl LogitsForm {
+    fn of(record: &Record) -> Self {
+        let Some(stats) = record.stats.filter(|stats| stats.n >= LEAST_VOCABULARY) else {
+            return Self::Unknown;
+        };
+        let sum_of_row = stats.mean * stats.n as f64 / record.n_tokens.max(1) as f64;
+        if stats.inf * 2 > stats.n {
+            Self::Masked
+        } else if stats.min >= 0.0 && stats.max <= 1.0 && (sum_of_row - 1.0).abs() < 0.01 {
+            Self::Probabilities
+        } else {
+            Self::Plain
+        }
+    }
 }
 
 /// Collects what is to be known of one trace in one pass.
@@ -32,6 +66,7 @@ pub struct Survey {
     pub ignored: u64,
     /// Teams, at most [`Survey::TEAMS`].
     pub teams: BTreeSet<String>,
+    logits: [u64; 4],
     names: Names,
     by_name: Vec<NameSurvey>,
     seen: HashMap<(NameId, u64, u64, u64), Intervals>,
@@ -67,6 +102,9 @@ impl Survey {
         if self.teams.len() < Self::TEAMS && !self.teams.contains(&record.team) {
             self.teams.insert(record.team.clone());
         }
+        if record.checkpoint == "logits" {
+            self.logits[LogitsForm::of(record) as usize] += 1;
+        }
         let key = Key::of(record);
         self.note_key(&key).then_some(key)
     }
@@ -97,6 +135,18 @@ impl Survey {
         new
     }
 
+    /// What all `logits` of which anything is known are; `Unknown` where they are of several kinds.
+    pub fn logits_form(&self) -> LogitsForm {
+        use LogitsForm::{Masked, Plain, Probabilities, Unknown};
+        let mut seen = [Plain, Probabilities, Masked]
+            .into_iter()
+            .filter(|form| self.logits[*form as usize] > 0);
+        match (seen.next(), seen.next()) {
+            (Some(form), None) => form,
+            _ => Unknown,
+        }
+    }
+
     /// What was seen of a name.
     pub fn name(&self, checkpoint: &str) -> Option<&NameSurvey> {
         self.names
@@ -107,6 +157,13 @@ impl Survey {
     /// All names in the order of their first records.
     pub fn names(&self) -> impl Iterator<Item = (&str, &NameSurvey)> {
         self.names.iter().zip(&self.by_name)
+    }
+
+    /// Records of the checkpoints that pass the filter, without token ids.
+    pub fn records_of(&self, filter: &Filter) -> u64 {
+        let wanted = |name: &str| name != TOKENS && filter.passes(name);
+        let names = self.names().filter(|(name, _)| wanted(name));
+        names.map(|(_, seen)| seen.records).sum()
     }
 
     /// Smallest and largest position of all records.

@@ -16,6 +16,8 @@ pub struct Options {
     /// Added to the candidate's positions. `Some(0)` says that both count from the same origin. Default: `None`, not
     /// known.
     pub token_offset: Option<i64>,
+    /// Least share of the reference's records that must be compared, in percent. Default: `None`, any.
+    pub min_coverage: Option<f64>,
     /// Whose names the reference has. Default: a shipped map where the names say which.
     pub reference_map: Choice,
     /// Whose names the candidate has. Default: a shipped map where the names say which.
@@ -34,6 +36,7 @@ impl Default for Options {
             criterion: Criterion::default(),
             top: 5,
             token_offset: None,
+            min_coverage: None,
             reference_map: Choice::default(),
             candidate_map: Choice::default(),
             cells: false,

@@ -39,6 +39,8 @@ pub(crate) struct Pairing {
     pub(crate) shape_mismatch_count: u64,
     pub(crate) unusable: Vec<(Key, String)>,
     pub(crate) unusable_count: u64,
+    /// Records of reference and candidate of which something was compared.
+    pub(crate) compared_records: [u64; 2],
     /// Differences of layout that were undone.
     pub(crate) undone: UndoneTally,
     names: Names,
@@ -60,6 +62,11 @@ impl Pairing {
             }
             let counts = &mut self.by_name[id.index()];
             for (count, share) in counts.iter_mut().zip(&pair.shares) {
+                *count += u64::from(share.is_first);
+            }
+        }
+        if matches!(outcome, Outcome::Measured(_) | Outcome::Covered) {
+            for (count, share) in self.compared_records.iter_mut().zip(&pair.shares) {
                 *count += u64::from(share.is_first);
             }
         }

@@ -1,5 +1,6 @@
 //! From two traces to a report.
 
+use super::comparable::{Facts, note_comparability};
 use super::inspect::inspect_worst;
 use super::options::Options;
 use super::pairing::{Context, Outcome, Pairing};
@@ -21,7 +22,7 @@ const PROGRESS_EVERY: u64 = 256;
 /// Compares `candidate` with `reference`.
 ///
 /// Both files are read once from front to end, a scan for token ids before that apart; memory is bounded by one
-/// block of one pair, the checkpoint names, and 24 bytes for each record whose partner has not come yet.
+/// block of one pair, the checkpoint names, and about 50 bytes for each record whose partner has not come yet.
 /// `progress` is told now and then how far the files have been read.
 ///
 /// # Errors
@@ -81,6 +82,15 @@ pub fn compare_with_model(
     show_first(&context, &mut tally)?;
     note_coverage(&mut findings, &pairing, &tally, surveys, options);
     note_positions(&mut findings, inputs, &tally, surveys, options);
+    let facts = Facts {
+        context: &context,
+        options,
+        pairing: &pairing,
+        tally: &tally,
+        surveys: [surveys.0, surveys.1],
+        tokens: [&setup.tokens[0], &setup.tokens[1]],
+    };
+    note_comparability(&mut findings, &facts)?;
     let mut report = build(Material {
         verdict: verdict(&findings, &soundness, &tally),
         traces: (reference, candidate),

@@ -38,6 +38,13 @@ impl UndoneTally {
     }
 }
 
+impl UndoneTally {
+    /// Where one difference was undone.
+    pub(crate) fn of(&self, what: &Undone) -> Option<&UndoneWhere> {
+        self.0.get(what)
+    }
+}
+
 /// The name with `*` for its layer.
 pub(crate) fn pattern(checkpoint: &str) -> String {
     match Place::of(checkpoint) {

@@ -11,6 +11,8 @@ pub(super) fn alignment(material: &Material<'_>) -> v1::Alignment {
     v1::Alignment {
         maps: map_uses(material.maps, surveys),
         token_offset: material.token_offset,
+        reference: covered(material, 0),
+        candidate: covered(material, 1),
         undone: material
             .pairing
             .undone
@@ -22,6 +24,16 @@ pub(super) fn alignment(material: &Material<'_>) -> v1::Alignment {
                 checkpoints: place.checkpoints.iter().cloned().collect(),
             })
             .collect(),
+    }
+}
+
+fn covered(material: &Material<'_>, side: usize) -> v1::Covered {
+    let survey = [material.surveys.0, material.surveys.1][side];
+    let unpaired = [&material.unpaired.0, &material.unpaired.1][side];
+    v1::Covered {
+        records: survey.records_of(material.filter),
+        compared: material.pairing.compared_records[side],
+        rests: unpaired.rests,
     }
 }
 

@@ -35,10 +35,13 @@ pub fn resolve(pair: &Pair) -> Result<Vec<Alternative>, String> {
     if let Ok(b) = &b {
         alternatives = between(&a, b, pair);
     }
+    // Shapes that fit as they are labelled leave nothing to ask the numbers.
+    let doubtful = |what: &Undone| matches!(what, Undone::AxesSwapped | Undone::TokenAxisFound);
+    let fits = alternatives.len() == 1 && !alternatives[0].undone.iter().any(doubtful);
     // A label in the opposite order is another reading of the same bytes, not a transposition.
     for (reversed_side, record, share) in [(0, record_a, share_a), (1, record_b, share_b)] {
         let reversed = reversed(record);
-        if reversed.shape == record.shape || share.reading.axes.is_some() {
+        if fits || reversed.shape == record.shape || share.reading.axes.is_some() {
             continue;
         }
         let Ok(read) = tokens_first(&reversed, share) else {
@@ -152,6 +155,10 @@ fn cut_padding(a: &mut View, b: &mut View, pair: &Pair, undone: &mut Vec<Undone>
         return;
     }
     if name == "logits" {
+        // Padding fills a vocabulary up to a round number; a tenth more is another vocabulary.
+        if shorter < (*last_a).max(*last_b) / 10 * 9 {
+            return;
+        }
         undone.push(Undone::PaddedVocabulary);
     } else if name.ends_with("attn_scores") || name.ends_with("attn_probs") {
         let needed = pair.key.token_idx.saturating_add(pair.n_tokens as i64);

@@ -1,7 +1,7 @@
 //! How the records of two traces were brought together.
 
 use super::page::Page;
-use crate::report::v1::Report;
+use crate::report::v1::{Covered, Report};
 use crate::report::words::counted;
 
 /// Checkpoints that are named for one difference.
@@ -31,6 +31,15 @@ pub(super) fn undone(page: &mut Page, report: &Report) {
             ),
         );
     }
+    let share = |covered: &Covered| match covered.records {
+        0 => "nothing".to_owned(),
+        records => format!("{:.1} %", 100.0 * covered.compared as f64 / records as f64),
+    };
+    let (ours, theirs) = (share(&alignment.reference), share(&alignment.candidate));
+    page.fill(
+        "  coverage   ",
+        &format!("{ours} of the reference's records, {theirs} of the candidate's"),
+    );
     if alignment.token_offset != 0 {
         page.fill(
             "  positions  ",

@@ -9,8 +9,25 @@ pub struct Alignment {
     pub maps: Vec<NameMapUse>,
     /// Added to the candidate's positions.
     pub token_offset: i64,
+    /// How much of the reference was compared.
+    #[serde(default)]
+    pub reference: Covered,
+    /// How much of the candidate was compared.
+    #[serde(default)]
+    pub candidate: Covered,
     /// Differences of layout that were undone: they are no divergences.
     pub undone: Vec<UndoneDifference>,
+}
+
+/// How much of one trace was compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covered {
+    /// Records of the checkpoints that were asked for, without token ids.
+    pub records: u64,
+    /// Of them such of which something was compared.
+    pub compared: u64,
+    /// Stretches of positions of batches of which other positions were compared, and these were not.
+    pub rests: u64,
 }
 
 /// A name map that was used.

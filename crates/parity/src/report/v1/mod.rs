@@ -15,7 +15,7 @@ mod pairing;
 mod verification;
 mod vote;
 
-pub use alignment::{Alignment, NameMapUse, UndoneDifference};
+pub use alignment::{Alignment, Covered, NameMapUse, UndoneDifference};
 pub use cells::{Cells, Edge};
 pub use coverage::{
     Coverage, MissingGroup, ModelSummary, RestsOn, ShapeMismatch, TokenDifference, Tokens,
