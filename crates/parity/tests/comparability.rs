@@ -196,10 +196,10 @@ fn logits_after_the_sampler() {
         "stats",
         json!({"n": 400, "nan": 0, "inf": 390, "zero": 0, "min": 1.0, "max": 8.0, "mean": 4.0, "rms": 5.0}),
     );
-    let report = compare_lines(&[line(&logits)], &[masked.clone()]);
+    let report = compare_lines(&[line(&logits)], std::slice::from_ref(&masked));
     assert!(finding(&report, "C011").examples[0].contains("minus infinity"));
     assert!(
-        !codes(&compare_lines(&[masked.clone()], &[masked])).contains(&"C011"),
+        !codes(&compare_lines(std::slice::from_ref(&masked), &[masked])).contains(&"C011"),
         "alike on both sides"
     );
 }

@@ -44,7 +44,7 @@ fn undone(report: &Report) -> Vec<&str> {
 
 fn matches(reference: &Line, candidate: &Line, expected: &[&str]) {
     for (a, b) in [(reference, candidate), (candidate, reference)] {
-        let report = compare_lines(&[a.clone()], &[b.clone()]);
+        let report = compare_lines(std::slice::from_ref(a), std::slice::from_ref(b));
         assert_eq!(
             (report.verdict.as_str(), report.coverage.compared),
             ("match", 1),
