@@ -199,7 +199,11 @@ fn logits_after_the_sampler() {
     let report = compare_lines(&[line(&logits)], std::slice::from_ref(&masked));
     assert!(finding(&report, "C011").examples[0].contains("minus infinity"));
     assert!(
-        !codes(&compare_lines(std::slice::from_ref(&masked), &[masked])).contains(&"C011"),
+        !codes(&compare_lines(
+            std::slice::from_ref(&masked),
+            std::slice::from_ref(&masked)
+        ))
+        .contains(&"C011"),
         "alike on both sides"
     );
 }
