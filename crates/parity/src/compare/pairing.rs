@@ -2,11 +2,11 @@
 
 use super::undone::UndoneTally;
 use crate::align::maps::Chosen;
-use crate::align::{Key, Lockstep, Names, Pair, Share, Source};
+use crate::align::{Key, Lockstep, Names, Pair, Place, Share, Source};
 use crate::check::{SameInput, Side, contradiction, counts_contradict};
 use crate::error::Error;
 use crate::judge::{Compared, Detail};
-use crate::measure::{Evidence, Measured, Resolution, Spread, measure, spread};
+use crate::measure::{Evidence, Logits, Measured, Resolution, Spread, measure, spread};
 use crate::tensor::{Numbers, Region, without_token_axis};
 use crate::trace::Trace;
 use orch_log::Filter;
@@ -180,9 +180,19 @@ impl Context<'_> {
             measured,
             spread,
         };
-        let Some(compared) = measured.map(compared) else {
+        let Some(mut compared) = measured.map(compared) else {
             return Ok(nothing_in_common());
         };
+        if Place::of(&pair.key.checkpoint) == Some(Place::Logits)
+            && let Some(vocabulary) = shape.last()
+            && compared.measured.basis.is_exact()
+        {
+            let rows = cut.region.count() / (*vocabulary as u64).max(1);
+            let (reference, candidate) = (&*sources[0], &*sources[1]);
+            let Key { token_idx, seq, .. } = pair.key;
+            let logits = Logits::of(reference, candidate, (rows, *vocabulary), token_idx, seq)?;
+            compared.measured.logits = Some(Box::new(logits));
+        }
         // Lanes in another order are the one difference that shapes do not show.
         if let Some(better) = self.with_lanes_swapped(pair, &compared)? {
             return Ok(Outcome::Measured(Box::new(better)));

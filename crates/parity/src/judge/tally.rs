@@ -7,7 +7,7 @@ use super::detail::{Compared, Detail};
 use super::first::First;
 use super::summary::PairSummary;
 use crate::align::{Key, NameId, Names, Pair};
-use crate::measure::{Basis, Measured};
+use crate::measure::{Basis, Logits, Measured};
 
 /// All pairs of one checkpoint name.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,7 @@ pub struct Tally {
     left_out_above_limit: u64,
     sources: Vec<Vec<String>>,
     judgement: Judgement,
+    logits: Logits,
 }
 
 impl Tally {
@@ -95,6 +96,7 @@ impl Tally {
             left_out_above_limit: 0,
             sources: Vec::new(),
             judgement: Judgement::default(),
+            logits: Logits::default(),
         }
     }
 
@@ -105,6 +107,9 @@ impl Tally {
         self.compared += 1;
         self.identical += u64::from(measured.identical);
         self.above_limit += u64::from(above_limit);
+        if let Some(logits) = &measured.logits {
+            self.logits.merge(logits);
+        }
         self.bands.add(measured.max_abs_diff);
         match measured.nmse_basis {
             Basis::Exact { .. } => self.bases.exact += 1,
@@ -235,6 +240,11 @@ impl Tally {
             .partition_point(|kept| kept.measured.nmse >= detail.measured.nmse);
         self.worst.insert(at, detail);
         self.worst.truncate(self.top);
+    }
+
+    /// What all differences of logits do to the next tokens.
+    pub fn logits(&self) -> &Logits {
+        &self.logits
     }
 
     /// What the pairs are judged by.

@@ -113,6 +113,11 @@ fn pearson(partial: &Partial) -> Option<f64> {
     if partial.sum_sq_diff == 0.0 {
         return Some(1.0);
     }
-    let covariance = partial.dot - partial.sum_reference / n * partial.sum_candidate;
-    Some((covariance / (reference.sqrt() * candidate.sqrt())).clamp(-1.0, 1.0))
+    // r = cov / (σ_a σ_b) with 2 cov = σ_a² + σ_b² − σ_d², solved for 1 − r: where the two sides nearly agree, σ_d² has all
+    // the digits that the covariance, a small difference of large sums, has lost.
+    let mean_diff = (partial.sum_candidate - partial.sum_reference) / n;
+    let of_differences = partial.sum_sq_diff - mean_diff * mean_diff * n;
+    let (reference, candidate) = (reference.sqrt(), candidate.sqrt());
+    let apart = (reference - candidate).powi(2);
+    Some((1.0 - (of_differences - apart) / (2.0 * reference * candidate)).clamp(-1.0, 1.0))
 }

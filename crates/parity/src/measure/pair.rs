@@ -3,6 +3,7 @@
 use super::basis::Basis;
 use super::bound::{StatsBound, stats_bound};
 use super::elements::measure_elements;
+use super::logits::Logits;
 use super::metrics::{Metrics, ratio};
 use super::partial::Partial;
 use super::sketch::{Norms, SketchEstimate, estimate_with_norms};
@@ -46,6 +47,8 @@ pub struct Measured {
     pub mismatched_non_finite: u64,
     /// True where everything that both records hold is bit-identical.
     pub identical: bool,
+    /// What it does to the next token; only for logits of which whole rows are there.
+    pub logits: Option<Box<Logits>>,
 }
 
 /// Measures the elements of `region`; `None` where the two records have no evidence in common.
@@ -124,6 +127,7 @@ pub fn measure(
         nmse,
         nmse_basis,
         mismatched_non_finite,
+        logits: None,
     }))
 }
 

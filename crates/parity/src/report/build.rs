@@ -3,6 +3,7 @@
 use super::Number;
 use super::build_alignment::alignment;
 use super::build_blame::{floors, growth, origins};
+use super::build_figures::logits;
 use super::build_findings::all_findings;
 use super::build_pair::{checkpoint, divergence, pair_detail};
 use super::reasons::reasons;
@@ -74,6 +75,7 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
         cells: None,
         edges: Vec::new(),
         inspections: Vec::new(),
+        logits: logits(tally),
     };
     report.reasons = reasons(material.verdict, &report);
     report

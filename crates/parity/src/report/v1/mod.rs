@@ -9,6 +9,7 @@ mod coverage;
 mod figures;
 mod inspection;
 mod local;
+mod logits;
 mod many;
 mod pair;
 mod pairing;
@@ -24,6 +25,7 @@ pub use coverage::{
 pub use figures::HistogramBin;
 pub use inspection::{AxisErrors, DifferenceHistogram, ErrorMap, Inspection, ValueHistogram};
 pub use local::{FloorCount, Growth, LocalError, Origin};
+pub use logits::{ChangeCause, Logits, TokenChange};
 pub use many::Many;
 pub use pair::{
     Basis, CheckpointSummary, Divergence, Figures, InputError, PairDetail, ValueRange, WorstElement,
@@ -92,6 +94,9 @@ pub struct Report {
     /// Some pairs looked at closely; empty unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inspections: Vec<Inspection>,
+    /// What differences of logits do to the next token; absent where no whole row of logits was compared.
+    #[serde(default)]
+    pub logits: Option<Logits>,
 }
 
 /// What the pairs were judged by.
