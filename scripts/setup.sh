@@ -105,3 +105,20 @@ ensure_cargo_deny() {
     fi
     rm -rf "$folder"
 }
+
+# nvcc and what it needs, as PyPI has them: enough to build device code where no CUDA is installed.
+CUDA_PACKAGES="nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85"
+CUDA_COMPILER="$CACHE/cuda-13.0/nvidia/cu13"
+
+# Fails where it cannot be had; it is for Linux on x86-64 only.
+ensure_cuda_compiler() {
+    if [ -x "$CUDA_COMPILER/bin/nvcc" ]; then return 0; fi
+    [ "$(uname -sm)" = "Linux x86_64" ] || return 1
+    say "Fetching the CUDA compiler from PyPI (240 MB)"
+    local folder="$CACHE/cuda-13.0"
+    rm -rf "$folder.part"
+    # shellcheck disable=SC2086 # several packages
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --target "$folder.part" $CUDA_PACKAGES || return 1
+    rm -rf "$folder"
+    mv "$folder.part" "$folder"
+}

@@ -14,6 +14,10 @@ namespace orch_log {
 namespace detail {
 class Composer;
 }
+namespace cuda {
+class Sites;
+class Reader;
+}  // namespace cuda
 
 /// Which slice of which group of processes a record holds.
 struct Shard {
@@ -73,9 +77,17 @@ public:
         return file_ = file, line_ = line, *this;
     }
 
+    std::string_view checkpoint() const noexcept { return checkpoint_; }
+    /// The shape that was given; null where it is the view's own.
+    const Shape* given_shape() const noexcept { return has_shape_ ? &shape_ : nullptr; }
+    /// Token positions that were given, 0 where none were.
+    std::uint64_t given_n_tokens() const noexcept { return has_n_tokens_ ? n_tokens_ : 0; }
+
 private:
     friend class detail::Composer;
     friend class Recorder;
+    friend class cuda::Sites;
+    friend class cuda::Reader;
 
     std::string_view checkpoint_;
     std::int64_t token_idx_ = 0;

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "compose.hpp"
 #include "event.hpp"
 #include "global.hpp"
 #include "view.hpp"
@@ -43,6 +44,26 @@ public:
         } else {
             event.shape(sizes_);
         }
+    }
+
+    /// As sizes; text that does not read as a shape gives `fallback`.
+    Shape sizes_or(const Shape& fallback) const noexcept {
+        if (!is_text_) return sizes_;
+        if (!is_shape_text(text_)) return fallback;
+        Shape sizes;
+        std::size_t size = 0;
+        bool in_number = false;
+        for (char c : text_) {
+            if (c >= '0' && c <= '9') {
+                size = size * 10 + static_cast<std::size_t>(c - '0');
+                in_number = true;
+            } else if (in_number && c != ' ') {
+                sizes.push(size);
+                size = 0;
+                in_number = false;
+            }
+        }
+        return sizes;
     }
 
 private:

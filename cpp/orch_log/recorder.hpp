@@ -87,6 +87,9 @@ public:
                (tokens_.overlaps(token_idx, n_tokens) || checkpoint == detail::tokens_checkpoint);
     }
 
+    /// True when records of this name may be written, whatever their position.
+    bool wants_name(std::string_view checkpoint) const noexcept { return sink_.is_open() && filter_.passes(checkpoint); }
+
     /// Writes one record, if `wants` says so. `tensor` is a `TensorView`, an array, or anything with
     /// `data()` and `size()`.
     template <class Tensor, class = decltype(TensorView(std::declval<const Tensor&>()))>
@@ -106,6 +109,43 @@ public:
         if (view.count > 0 && detail::is_device_pointer(view.data)) return sink_.lose(1, Status::device_pointer, 0);
         return write(event, view, buffer);
     }
+
+    /// Writes one record, if `wants` says so, whose summary was computed where the tensor is: on a device. `first`
+    /// are its first elements, `event` says its shape; `payload` is all of it, null where that is not at hand. Its memory may be
+    /// written over by the device meanwhile: `is_whole()` tells afterwards, and if not, the record goes without it.
+    template <class IsWhole>
+    Status log_summarised(const Event& event, const detail::RawView& first, const detail::Summary& summary,
+                          const detail::RawView* payload, IsWhole is_whole) noexcept {
+        if (!sink_.is_open()) return Status::off;
+        if (!wants(event.checkpoint_, event.token_idx_, event.has_n_tokens_ ? event.n_tokens_ : 1)) return Status::filtered;
+        const detail::ErrnoGuard guard;
+        detail::LineBuffer buffer;
+        if (!buffer.owned()) return sink_.lose(1, Status::reentered, 0);
+        detail::Extras extras;
+        if (detail_ != Detail::values) extras.summary = &summary;
+        detail::PayloadPlace place;
+        if (payload != nullptr && write_payload(*payload, place)) {
+            if (is_whole()) {
+                extras.payload = &place;
+            } else {
+                sink_.lose_payload(Status::overtaken, 0);
+            }
+        }
+        return compose(event, first, first.count, extras, buffer);
+    }
+
+    /// Counts records, or payloads, that were lost before they came here.
+    void count_lost(std::uint64_t records, std::uint64_t payloads) noexcept {
+        const detail::ErrnoGuard guard;
+        if (!sink_.is_open()) return;
+        if (records > 0) (void)sink_.lose(records, Status::overtaken, 0);
+        for (; payloads > 0; --payloads) sink_.lose_payload(Status::overtaken, 0);
+    }
+
+    /// How many first values a record gets.
+    std::uint64_t values() const noexcept { return values_; }
+    /// What a record holds besides them.
+    Detail detail() const noexcept { return detail_; }
 
     /// Counts a record that a caller could not even describe.
     Status refuse(Status reason) noexcept {
@@ -169,9 +209,6 @@ private:
     Status write(const Event& event, const detail::RawView& view, detail::LineBuffer& buffer) noexcept {
         const bool whole = event.checkpoint_ == detail::tokens_checkpoint || values_ > view.count;
         const std::size_t values = whole ? view.count : static_cast<std::size_t>(values_);
-        char* memory = buffer.reserve(1 + detail::Composer::reserve_bytes(event, sink_.team().size(), values,
-                                                                         6 * detail::Payloads::max_name_bytes));
-        if (memory == nullptr) return sink_.lose(1, Status::out_of_memory, ENOMEM);
         detail::Extras extras;
         detail::Summary summary;
         if (detail_ != Detail::values) {
@@ -180,6 +217,14 @@ private:
         }
         detail::PayloadPlace place;
         if (detail_ == Detail::full && write_payload(view, place)) extras.payload = &place;
+        return compose(event, view, values, extras, buffer);
+    }
+
+    Status compose(const Event& event, const detail::RawView& view, std::size_t values, detail::Extras& extras,
+                   detail::LineBuffer& buffer) noexcept {
+        char* memory = buffer.reserve(1 + detail::Composer::reserve_bytes(event, sink_.team().size(), values,
+                                                                         6 * detail::Payloads::max_name_bytes));
+        if (memory == nullptr) return sink_.lose(1, Status::out_of_memory, ENOMEM);
         if (timestamps_) extras.ts_ns = now_ns();
         detail::Line line(memory + 1);
         detail::Composer(line, event, view).record(sink_.team(), values, extras);

@@ -20,6 +20,8 @@ enum class [[nodiscard]] Status : std::uint8_t {
     write_failed,      ///< `write(2)` failed, see `Health::last_errno`; counted as dropped.
     out_of_memory,     ///< No memory for the line; counted as dropped.
     reentered,         ///< Called from a signal handler that interrupted a logging call; dropped.
+    overtaken,         ///< The device wrote faster than the host could read: the ring is too small; counted as dropped.
+    device_failed,     ///< A CUDA call failed; counted as dropped.
 };
 
 /// True when nothing that should be in the trace is missing from it.
@@ -42,6 +44,8 @@ constexpr const char* describe(Status status) noexcept {
         case Status::write_failed: return "write failed";
         case Status::out_of_memory: return "out of memory";
         case Status::reentered: return "called from a signal handler inside a logging call";
+        case Status::overtaken: return "the device wrote faster than the host could read: set ORCH_LOG_CUDA_SLOTS";
+        case Status::device_failed: return "a CUDA call failed";
     }
     return "unknown status";
 }

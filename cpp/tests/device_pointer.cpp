@@ -1,5 +1,5 @@
 // A device pointer given to the host function is refused, not read. Compiles with CUDA (nvcc -x cu, or any compiler with
-// -DORCH_LOG_CUDA and cudart) and, where there is none, against tests/fake_cuda, whose device memory faults when touched.
+// -DORCH_LOG_WITH_CUDA and cudart) and, where there is none, against tests/fake_cuda, whose device memory faults when touched.
 //
 //     device_pointer FOLDER
 #include <cuda_runtime_api.h>

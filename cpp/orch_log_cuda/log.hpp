@@ -1,0 +1,216 @@
+// Logging a tensor that lies in device memory.
+#ifndef ORCH_LOG_CUDA_LOG_HPP
+#define ORCH_LOG_CUDA_LOG_HPP
+
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <type_traits>
+
+#include "../orch_log/global.hpp"
+#include "../orch_log/macro_calls.hpp"
+#include "launch.hpp"
+#include "poller.hpp"
+
+namespace orch_log {
+namespace cuda {
+
+/// A token position: a number, or a counter in device memory that is read when the tensor is, which is what a graph
+/// needs whose replays are at different positions.
+class Position {
+public:
+    template <class Int, class = std::enable_if_t<std::is_integral_v<Int> && !std::is_same_v<Int, bool>>>
+    Position(Int value) noexcept : value_(static_cast<std::int64_t>(value)) {}  // NOLINT: implicit
+    Position(const int* counter, std::int64_t plus = 0) noexcept  // NOLINT: implicit
+        : value_(plus), counter_(counter), bits_(32) {}
+    Position(const long long* counter, std::int64_t plus = 0) noexcept  // NOLINT: implicit
+        : value_(plus), counter_(counter), bits_(64) {}
+    Position(const long* counter, std::int64_t plus = 0) noexcept  // NOLINT: implicit
+        : value_(plus), counter_(counter), bits_(8 * sizeof(long)) {}
+
+    std::int64_t value() const noexcept { return value_; }
+    const void* counter() const noexcept { return counter_; }
+    unsigned bits() const noexcept { return bits_; }
+
+private:
+    std::int64_t value_;
+    const void* counter_ = nullptr;
+    unsigned bits_ = 0;
+};
+
+namespace impl {
+
+/// Elements between neighbours along an axis of a row-major tensor.
+inline std::int64_t view_strides(const Shape& shape, u32 axis) noexcept {
+    std::int64_t stride = 1;
+    for (std::size_t inner = axis + 1; inner < shape.count(); ++inner) stride *= static_cast<std::int64_t>(shape[inner]);
+    return stride;
+}
+
+inline bool launch(Context& context, Lane& lane, cudaStream_t stream, Job& job, Type type, bool plain, Mode mode) noexcept {
+    Ring ring = context.ring();
+    const u32 blocks = blocks_for(job.count);
+    const int batched = batch_type(type);
+    if (mode != Mode::in_stream && lane.capture != 0 && plain && blocks == 1 && batched >= 0 &&
+        add_to_batch(lane, stream, job, static_cast<u8>(batched), ring)) {
+        return true;
+    }
+    void* arguments[] = {&job, &ring, &lane.scratch};
+    const void* kernel = reinterpret_cast<const void*>(kernel_for(type, plain));
+    if (mode != Mode::in_stream) return launch_beside(lane, stream, kernel, blocks, threads, arguments);
+    return join(lane, stream) && cudaLaunchKernel(kernel, dim3(blocks), dim3(threads), arguments, 0, stream) == cudaSuccess;
+}
+
+/// Enqueues the reading of one tensor. `n_tokens` 0 leaves the field out.
+inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::detail::RawView& view, const Shape& shape,
+                      std::uint64_t n_tokens, const Position& position, cudaStream_t stream) noexcept {
+    const Quiet quiet;
+    if (view.type == Type::none) return recorder.refuse(Status::unknown_dtype);
+    if (!view.valid || !shape.valid()) return recorder.refuse(Status::invalid_argument);
+    Context* context = Poller::instance().context(recorder);
+    if (context == nullptr) return recorder.refuse(Status::device_failed);
+    const Site* site = context->sites().find_or_add(event, view.type);
+    if (site == nullptr) return recorder.refuse(Status::out_of_memory);
+
+    const std::size_t size = size_bytes(view.type);
+    const std::uint64_t nbytes = std::uint64_t{view.count} * size;
+    const bool plain = view.contiguous();
+    const bool full = recorder.detail() == Detail::full;
+    Job job = {};
+    job.data = view.data;
+    job.count = view.count;
+    job.site = site->id;
+    job.token_idx = position.value();
+    job.position = static_cast<const u8*>(position.counter());
+    job.position_bits = position.bits();
+    job.n_tokens = n_tokens;
+    job.first = view.count < context->values() ? static_cast<u32>(view.count) : context->values();
+    job.payload_offset = no_payload;
+
+    const std::lock_guard<std::mutex> lock(context->mutex());
+    const Capture capture = Capture::of(stream);
+    Lane* lane = context->lane(stream, capture.id);
+    if (lane == nullptr) return recorder.refuse(Status::out_of_memory);
+    Mode mode = context->settings().mode;
+    // Outside of graphs a copy, two events and a launch cost the host more than the reading costs the stream; and a strided tensor
+    // cannot be copied in one go.
+    if (mode == Mode::snapshot && (!capture.active || !plain)) mode = Mode::in_stream;
+    if ((mode == Mode::snapshot || full) && plain && view.count > 0) {
+        u8* copy = snapshot_room(*context, *lane, stream, nbytes + 16, full);
+        const bool copied = copy != nullptr && take_snapshot(job, copy, nbytes, stream);
+        if (copied && full) {
+            job.payload_offset = static_cast<u64>(copy - lane->snapshots) | (u64{lane->index} << 48);
+            job.payload_pass = lane->pass;
+        }
+        if (!copied && mode == Mode::snapshot) mode = Mode::in_stream;
+        if (full && !copied) context->payloads_lost.fetch_add(1, std::memory_order_relaxed);
+    } else if (full && view.count > 0) {
+        context->payloads_lost.fetch_add(1, std::memory_order_relaxed);
+    }
+    // What the kernel walks over: the view's own axes. What the record says: the caller's shape.
+    job.axes = static_cast<u32>(plain ? shape.count() : view.shape.count());
+    for (u32 axis = 0; axis < job.axes; ++axis) {
+        job.shape[axis] = plain ? shape[axis] : view.shape[axis];
+        job.strides[axis] = plain ? 0 : view.strides[axis];
+    }
+
+    const bool aligned = reinterpret_cast<std::uintptr_t>(job.data) % size == 0;
+    if (plain && !aligned) {
+        // The kernel for any address walks over axes and strides: one axis will do.
+        for (u32 axis = 0; axis < job.axes; ++axis) job.strides[axis] = view_strides(shape, axis);
+    }
+    return launch(*context, *lane, stream, job, view.type, plain && aligned, mode) ? Status::buffered
+                                                                                     : recorder.refuse(Status::device_failed);
+}
+
+/// Brings a lane's snapshots to the host.
+inline bool deliver_snapshots(Lane& lane, cudaStream_t stream) noexcept {
+    if (lane.used == lane.delivered) return true;
+    if (lane.buffers == nullptr || lane.buffer_bytes < lane.used) {
+        // Half as much again: passes of a growing context need a little more each time. The old buffers stay, since what is on its
+        // way may still go there.
+        const std::uint64_t bytes = (lane.used + lane.used / 2 + 4095) & ~std::uint64_t{4095};
+        void* buffers = nullptr;
+        void* headers = nullptr;
+        if (cudaHostAlloc(&buffers, bytes * Lane::buffer_count, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
+        if (cudaHostAlloc(&headers, 16 * Lane::buffer_count, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
+        std::memset(headers, 0, 16 * Lane::buffer_count);
+        lane.buffer_bytes = bytes;
+        lane.headers = static_cast<u64*>(headers);
+        lane.buffers = static_cast<u8*>(buffers);
+    }
+    Delivery to = {lane.buffers, lane.buffer_bytes, Lane::buffer_count, lane.headers, lane.pass, lane.deliver_ticket};
+    const u8* from = lane.snapshots;
+    u64 nbytes = lane.used;
+    void* arguments[] = {&from, &nbytes, &to};
+    lane.delivered = lane.used;
+    const u32 blocks = nbytes < (1u << 20) ? 8 : 64;
+    return launch_beside(lane, stream, reinterpret_cast<const void*>(&deliver<0>), blocks, threads, arguments);
+}
+
+}  // namespace impl
+
+/// Logs a tensor in device memory, with everything that an `orch_log::Event` can say. Returns at once; nothing is
+/// synchronised. `buffered` means that the device will log it.
+template <class T>
+inline Status log(const Event& event, const TensorView<T>& tensor, const Position& position, cudaStream_t stream) noexcept {
+    Recorder* recorder = global();
+    if (recorder == nullptr) return Status::off;
+    if (!recorder->wants_name(event.checkpoint())) return Status::filtered;
+    const Shape* given = event.given_shape();
+    return impl::enqueue(*recorder, event, tensor.raw(), given != nullptr ? *given : tensor.raw().shape,
+                           event.given_n_tokens(), position, stream);
+}
+
+/// Ends a forward pass: what comes next belongs to the next `step`, and with `ORCH_LOG_DETAIL=full` the pass's tensors are
+/// brought to the host. Legal in a capture, where it belongs to the graph.
+inline Status end_step(cudaStream_t stream) noexcept {
+    Recorder* recorder = global();
+    if (recorder == nullptr) return Status::off;
+    const Quiet quiet;
+    Context* context = impl::Poller::instance().context(*recorder);
+    if (context == nullptr) return recorder->refuse(Status::device_failed);
+    context->counts_steps.store(true, std::memory_order_relaxed);
+    const std::lock_guard<std::mutex> lock(context->mutex());
+    Lane* lane = context->lane(stream, impl::Capture::of(stream).id);
+    if (lane == nullptr) return recorder->refuse(Status::out_of_memory);
+    bool done = recorder->detail() != Detail::full || impl::deliver_snapshots(*lane, stream);
+    u64* step = context->step();
+    void* arguments[] = {&step};
+    done = impl::launch_beside(*lane, stream, reinterpret_cast<const void*>(&next_step<0>), 1, 1, arguments) && done;
+    // With `side` the engine's buffers and counters are its own again from here on.
+    if (lane->capture == 0 || context->settings().mode == Mode::side) done = impl::join(*lane, stream) && done;
+    if (lane->capture == 0) {
+        lane->used = 0;
+        lane->delivered = 0;
+    }
+    return done ? Status::buffered : recorder->refuse(Status::device_failed);
+}
+
+namespace impl {
+
+/// `ORCH_LOG_CUDA`.
+template <class T, class Count, class = std::enable_if_t<orch_log::detail::is_loggable_pointee<T>>,
+          class = orch_log::detail::enable_if_count<Count>>
+__attribute__((noinline)) inline Status log_pointer(const orch_log::detail::TextArgument& name, T* data, Count count,
+                                                    const orch_log::detail::TextArgument& dtype,
+                                                    const orch_log::detail::ShapeArgument& shape, const Position& position,
+                                                    cudaStream_t stream) noexcept {
+    Recorder* recorder = global();
+    if (recorder == nullptr) return Status::off;
+    if (!recorder->wants_name(name.view())) return Status::filtered;
+    if constexpr (std::is_signed_v<Count>) {
+        if (count < 0) return recorder->refuse(Status::invalid_argument);
+    }
+    const Shape flat{static_cast<std::size_t>(count)};
+    const auto view = orch_log::detail::make_view(data, orch_log::detail::type_in_memory<T>(dtype.view()), flat, nullptr);
+    Event event(name.view(), 0);
+    event.dtype(dtype.view());
+    return enqueue(*recorder, event, view, shape.sizes_or(flat), 0, position, stream);
+}
+
+}  // namespace impl
+}  // namespace cuda
+}  // namespace orch_log
+
+#endif

@@ -1,0 +1,167 @@
+"""Checks what the device tests logged: check_cuda.py COMMAND TRACE [NUMBER]. The last line says what was found."""
+
+import json
+import math
+import os
+import struct
+import sys
+from array import array
+
+
+def records(path):
+    with open(path, encoding="utf-8") as trace:
+        return [json.loads(line) for line in trace]
+
+
+def fail(message):
+    print(message)
+    sys.exit(1)
+
+
+def as_f32(value):
+    return struct.unpack("f", struct.pack("f", number(value)))[0]
+
+
+def number(value):
+    return float(value) if isinstance(value, str) else value
+
+
+def close(a, b, allowed):
+    """Equal, or no further apart than `allowed`; NaN is equal to NaN, overflow to overflow."""
+    a, b = number(a), number(b)
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) and math.isnan(b)
+    return a == b or abs(a - b) <= allowed or (math.isinf(allowed) and not math.isnan(a))
+
+
+def device_against_host(path):
+    """Values, counts and extremes are equal; sums may be added in another order (spec/trace-format.md)."""
+    pairs = {}
+    for record in records(path):
+        pairs.setdefault(record["token_idx"], {})[record["checkpoint"]] = record
+    loosest, overflowing = 0.0, 0
+    for at, pair in sorted(pairs.items()):
+        if set(pair) != {"host", "device"}:
+            fail(f"case {at} has only {sorted(pair)}")
+        host, device = pair["host"], pair["device"]
+        for field in ("dtype", "shape", "values"):
+            if host[field] != device[field]:
+                fail(f"case {at}: {field} is {device[field]}, the host says {host[field]} ({host['dtype']} {host['shape']})")
+        a, b = host["stats"], device["stats"]
+        for field in ("n", "nan", "inf", "zero", "min", "max"):
+            if a[field] != b[field]:
+                fail(f"case {at}: {field} is {b[field]}, the host says {a[field]} ({host['dtype']} {host['shape']})")
+        finite = a["n"] - a["nan"] - a["inf"]
+        rms = number(a["rms"])
+        # mean |x| <= rms, so this is at least as strict as 2^-40 of the sum of magnitudes times sqrt(n) allows.
+        scale = 0.0 if finite == 0 or math.isnan(rms) else rms * 2.0**-40
+        if math.isinf(scale * max(finite, 1)) or math.isinf(scale):
+            overflowing += 1  # sums beyond the range of an f64 depend on the order of addition altogether
+            continue
+        if not close(a["mean"], b["mean"], scale) or not close(a["rms"], b["rms"], scale):
+            fail(f"case {at}: mean {b['mean']} rms {b['rms']}, the host says {a['mean']} {a['rms']} ({host['dtype']})")
+        for k, (x, y) in enumerate(zip(host["sketch"]["s"], device["sketch"]["s"])):
+            if not close(x, y, scale * max(finite, 1)):
+                fail(f"case {at}: sketch {k} is {y}, the host says {x} ({host['dtype']} {host['shape']})")
+            if finite and rms and math.isfinite(rms):
+                loosest = max(loosest, abs(number(x) - number(y)) / (rms * finite))
+    print(f"{len(pairs)} tensors equal, sketches to {loosest:.1e} of the sum of magnitudes (allowed 9.1e-13), {overflowing} overflow")
+
+
+def replayed(path, replays, full):
+    """Each record says what its step and layer demand, in order, none torn and none missing."""
+    checkpoints = 289
+    expected = [(step, layer) for step in range(replays) for layer in range(checkpoints)]
+    found = records(path)
+    if len(found) != len(expected):
+        fail(f"{len(found)} records, expected {len(expected)}")
+    payloads = {}
+    for (step, layer), record in zip(expected, found):
+        if record["checkpoint"] != f"checkpoint_{layer}" or record["step"] != step or record["token_idx"] != step:
+            fail(f"expected checkpoint_{layer} of step {step}, found {record['checkpoint']} of step {record['step']} at {record['token_idx']}")
+        base = step % 8 * 1024 + layer
+        if [as_f32(value) for value in record["values"]] != [base + i * 0.0009765625 for i in range(10)]:
+            fail(f"step {step}, layer {layer}: {record['values']}")
+        if as_f32(record["stats"]["min"]) != base or as_f32(record["stats"]["max"]) != base + 895 * 0.0009765625:
+            fail(f"step {step}, layer {layer}: {record['stats']}")
+        if full:
+            place = record.get("payload") or fail(f"step {step}, layer {layer} has no payload")
+            name = os.path.join(os.path.dirname(path), place["file"])
+            data = payloads.setdefault(name, open(name, "rb").read())
+            values = array("f", data[place["offset"] : place["offset"] + place["nbytes"]])
+            if len(values) != 896 or any(values[i] != base + i * 0.0009765625 for i in range(896)):
+                fail(f"step {step}, layer {layer}: the payload is another tensor's")
+    print(f"{len(found)} records in order, none torn{', payloads right' if full else ''}")
+
+
+def overflowed(path, expected):
+    """What is there is right, what is missing is counted."""
+    found = records(path)
+    dropped = [record for record in found if record["checkpoint"] == "orch_log.dropped"]
+    found = [record for record in found if record["checkpoint"] != "orch_log.dropped"]
+    for record in found:
+        layer = int(record["checkpoint"].rsplit("_", 1)[1])
+        if record["values"][0] != record["step"] % 8 * 1024 + layer:
+            fail(f"torn: {record}")
+    if not dropped:
+        fail(f"{len(found)} of {expected} records and nobody says that some were lost")
+    lost = dropped[-1]["values"][0]
+    if lost + len(found) != expected or lost == 0:
+        fail(f"{len(found)} records, {lost} lost, expected {expected}")
+    print(f"{len(found)} records right, {lost} counted as lost: {dropped[-1]['error']}")
+
+
+def counted(path, name, count):
+    found = [record for record in records(path) if record["checkpoint"] == name]
+    if len(found) != count or [record["token_idx"] for record in found] != list(range(count)):
+        fail(f"{len(found)} of {count} `{name}`")
+    print(f"{count} records in order")
+
+
+def streams(path):
+    found = records(path)
+    for t in range(4):
+        own = [record for record in found if record["checkpoint"] == f"stream_{t}"]
+        if [record["token_idx"] for record in own] != list(range(500)):
+            fail(f"stream {t}: {len(own)} records, not 500 in order")
+        for record in own:
+            stats = record["stats"]
+            if stats["min"] != t + 1 or stats["max"] != t + 1 or stats["mean"] != t + 1 or stats["n"] != 20000:
+                fail(f"stream {t}: {stats}")
+    print(f"{len(found)} records of 4 streams")
+
+
+def huge(path):
+    (record,) = records(path)
+    n = 2**32 + 12345
+    counts = [n // 7 + (i < n % 7) for i in range(7)]
+    stats = record["stats"]
+    mean = sum(i * c for i, c in enumerate(counts)) / n
+    rms = math.sqrt(sum(i * i * c for i, c in enumerate(counts)) / n)
+    if stats["n"] != n or stats["zero"] != counts[0] or stats["min"] != 0 or stats["max"] != 6:
+        fail(str(stats))
+    if not close(stats["mean"], mean, mean * 2.0**-40) or not close(stats["rms"], rms, rms * 2.0**-40):
+        fail(f"{stats}, expected mean {mean} rms {rms}")
+    print(f"{n} elements")
+
+
+def main():
+    command, path = sys.argv[1:3]
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+    if command == "types" or command == "strides":
+        device_against_host(path)
+    elif command == "replay":
+        replayed(path, count, False)
+    elif command == "replay-full":
+        replayed(path, count, True)
+    elif command == "overflow":
+        overflowed(path, count)
+    elif command == "streams":
+        streams(path)
+    elif command == "huge":
+        huge(path)
+    else:
+        counted(path, command, count)
+
+
+main()
