@@ -17,9 +17,10 @@
 #endif
 
 #include "orch_log.hpp"
-#include "orch_log_cuda/log.hpp"
 
 #if !defined(ORCH_LOGGING)
+
+#include "orch_log_cuda/off.hpp"
 
 #define ORCH_LOG_CUDA(name, device_ptr, n, dtype, shape, token_idx, stream)                                             \
     (static_cast<void>(sizeof(                                                                                          \
@@ -30,6 +31,8 @@
 #define ORCH_LOG_CUDA_FLUSH() (static_cast<void>(sizeof(::orch_log::cuda::flush())))
 
 #else
+
+#include "orch_log_cuda/log.hpp"
 
 /// Logs `n` elements in device memory as checkpoint `name`, once `stream` has come this far. `token_idx` is a number or a
 /// pointer to a counter in device memory, which is read when the tensor is. Legal while `stream` is being captured; the

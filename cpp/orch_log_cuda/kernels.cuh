@@ -168,7 +168,7 @@ __device__ inline void log_of_batch(const Job& job, const Ring& ring, Shared& sh
 }
 
 /// Several small tensors, a thread block each.
-template <int Unused = 0>  // instantiated where it is launched: without logging nothing of it is left
+template <int Unused = 0>  // so that two files may define it
 __global__ void __launch_bounds__(threads, 2) log_batch(const __grid_constant__ Batch batch, const __grid_constant__ Ring ring, const __grid_constant__ Scratch scratch) {
     __shared__ Shared shared;
     const Job& job = batch.jobs[blockIdx.x];
