@@ -29,6 +29,13 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A trace could not be written.
+    WriteTrace {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The report could not be written.
     Write {
         /// What the system said.
@@ -67,6 +74,7 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "cannot read `{}` at byte {offset_bytes}", path.display())
             }
+            Self::WriteTrace { path, .. } => write!(f, "cannot write trace `{}`", path.display()),
             Self::Write { .. } => f.write_str("cannot write the report"),
         }
     }
@@ -77,7 +85,9 @@ impl std::error::Error for Error {
         match self {
             // The cause stands in the sentence, before the file that may have been meant.
             Self::Open { .. } => None,
-            Self::Read { source, .. } | Self::Write { source } => Some(source),
+            Self::Read { source, .. }
+            | Self::WriteTrace { source, .. }
+            | Self::Write { source } => Some(source),
         }
     }
 }

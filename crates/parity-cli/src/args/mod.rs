@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod doctor;
 mod maps;
+mod merge;
 #[cfg(feature = "llama")]
 mod models;
 mod report_format;
@@ -20,6 +21,7 @@ pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, 
 pub(crate) use check::Check;
 pub(crate) use compare::Compare;
 pub(crate) use doctor::Doctor;
+pub(crate) use merge::Merge;
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
 pub(crate) use report_format::ReportFormat;
@@ -81,6 +83,8 @@ pub(crate) enum Command {
     Vote(Vote),
     /// Show what is compared with what, or propose it from the numbers
     Align(Align),
+    /// Put the traces of several processes together as one
+    Merge(Merge),
     /// Say whether a trace is what its engine computed, or was damaged on the way to disk
     Check(Check),
     /// Recompute a trace from the model: does every operation's output follow from its inputs?

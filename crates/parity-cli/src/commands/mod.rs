@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod doctor;
 mod many;
+mod merge;
 #[cfg(feature = "llama")]
 mod models;
 #[cfg(feature = "llama")]
@@ -27,6 +28,7 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
         Command::Compare(compare) => compare::run(&compare, args.color),
         Command::Align(align) => align::run(&align, args.color),
         Command::Vote(vote) => vote::run(&vote, args.color),
+        Command::Merge(merge) => merge::run(&merge, args.color),
         Command::Check(check) => check::run(&check, args.color),
         #[cfg(feature = "llama")]
         Command::Verify(verify) => verify::run(&verify, args.color),

@@ -8,6 +8,7 @@ pub mod maps;
 mod names;
 mod order;
 mod propose;
+pub mod shards;
 mod stage;
 mod stream;
 

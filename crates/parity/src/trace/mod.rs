@@ -2,6 +2,7 @@
 
 mod index;
 mod lines;
+mod merge;
 mod payload;
 mod payload_blocks;
 mod reader;
@@ -10,6 +11,7 @@ mod similar;
 mod store;
 
 pub use index::{Batch, Gap, Index, Piece};
+pub use merge::{Merged, merge_ranks};
 pub use payload::{PayloadFault, PayloadNumbers};
 pub use reader::{Entry, Located, Malformed, Records};
 pub use run_file::{RunFile, RunInfo, RunModel};
