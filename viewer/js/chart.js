@@ -83,6 +83,23 @@ function logRange(values) {
   return range;
 }
 
+/** A logarithmic axis with a label at every power of ten, or at every few where there are many. */
+function logAxis(range, extra = {}) {
+  const [low, high] = [Math.round(Math.log10(range.min)), Math.round(Math.log10(range.max))];
+  const every = Math.ceil((high - low) / 7);
+  const labels = [];
+  for (let exponent = high; exponent >= low; exponent -= every) labels.unshift(10 ** exponent);
+  return axis({
+    type: "log",
+    min: range.min,
+    max: range.max,
+    startValue: range.min,
+    axisTick: { customValues: labels },
+    axisLabel: { formatter: power, customValues: labels },
+    ...extra,
+  });
+}
+
 const power = (value) => {
   const exponent = Math.round(Math.log10(value));
   return exponent >= -2 && exponent <= 3 ? String(Number((10 ** exponent).toPrecision(1))) : `1e${exponent}`;

@@ -99,10 +99,20 @@ const cells = report.cells
       above: row.above_limit > 0,
     }));
 
+/** The checkpoints that are blamed; nothing where nobody looked at single operations. */
+const blamed = report.limit.kind === "noise" && report.origins ? new Set() : null;
+for (const { checkpoints: names, layers } of (blamed && report.origins) || []) {
+  for (const name of names) {
+    blamed.add(name);
+    const operation = byName.get(name)?.operation;
+    for (const layer of layers ?? []) blamed.add(`layer_${layer}_${operation}`);
+  }
+}
+
 /** `bad`: the operation adds more than noise; `doubtful`: above the limit, but its inputs explain it; `good`. */
-function state({ error, floor, above }) {
-  if (floor === null) return above ? "bad" : "good";
-  if (error > floor || (Number.isNaN(error) && above)) return "bad";
+function state({ checkpoint, error, floor, above }) {
+  if (!blamed) return above ? "bad" : "good";
+  if (blamed.has(checkpoints[checkpoint].name) && (above || error > floor)) return "bad";
   return above ? "doubtful" : "good";
 }
 

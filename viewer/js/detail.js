@@ -115,7 +115,7 @@ function positionsOption(own, current) {
   return {
     grid: { left: 58, right: 12, top: 10, bottom: 40 },
     xAxis: axis({ type: "value", scale: true, minInterval: 1, name: "token position", nameLocation: "middle", nameGap: 22, splitLine: { show: false } }),
-    yAxis: axis({ type: "log", min: range.min, max: range.max, axisLabel: { formatter: power } }),
+    yAxis: logAxis(range),
     tooltip: { ...shared().tooltip, formatter: ({ data }) => (data?.cell ? described(data.cell) : "") },
     series: [
       { type: "line", silent: true, showSymbol: false, lineStyle: { type: "dashed", color: color("floor") }, data: own.map((cell) => [cell.position, range.place(cell.floor)]) },

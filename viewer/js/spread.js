@@ -70,7 +70,7 @@ function along(inspection) {
     grid.append(chart(`axis-${each.name}`, `Relative error by ${name}${each.group > 1 ? `, ${each.group} a point` : ""}; the worst: ${span(name, worst, each.group, each.length)}, ${figure(errors[worst])}.`, () => ({
       grid: { left: 58, right: 12, top: 10, bottom: 40 },
       xAxis: axis({ type: "category", data: errors.map((_, at) => String(at * each.group)), name, nameLocation: "middle", nameGap: 22, splitLine: { show: false } }),
-      yAxis: axis({ type: "log", min: limits.min, max: limits.max, startValue: limits.min, axisLabel: { formatter: power } }),
+      yAxis: logAxis(limits),
       tooltip: { ...shared().tooltip, formatter: ({ dataIndex }) => `${span(name, dataIndex, each.group, each.length)}\nrelative error ${figure(errors[dataIndex])}` },
       series: [{ type: errors.length > 40 ? "line" : "bar", symbolSize: 4, itemStyle: { color: color("candidate") }, lineStyle: { width: 1 }, data: errors.map(limits.place) }],
     }), { height: 190 }));

@@ -72,7 +72,7 @@ function timelineOption() {
       axisTick: { customValues: [...starts.keys()] },
       axisLabel: { customValues: [...starts.keys()], formatter: (index) => String(starts.get(index) ?? "") },
     }),
-    yAxis: axis({ type: "log", min: range.min, max: range.max, name: "relative RMSE", axisLabel: { formatter: power } }),
+    yAxis: logAxis(range, { name: "relative RMSE" }),
     dataZoom: [
       { type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false },
       { type: "slider", height: 20, bottom: 6, borderColor: color("line"), textStyle: { color: color("faint") }, labelFormatter: (at) => checkpoints[Math.round(at)]?.label ?? "" },

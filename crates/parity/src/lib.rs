@@ -29,6 +29,7 @@
 //! ```
 
 pub mod align;
+pub mod baseline;
 pub mod check;
 mod compare;
 mod error;
@@ -37,6 +38,7 @@ pub mod measure;
 pub mod recompute;
 pub mod report;
 pub mod tensor;
+pub mod testing;
 pub mod trace;
 pub mod verify;
 pub mod vote;

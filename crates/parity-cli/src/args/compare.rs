@@ -41,9 +41,9 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "GLOB")]
     pub(crate) checkpoint: Vec<String>,
 
-    /// How many of the worst checkpoints are listed
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = top)]
-    pub(crate) top: usize,
+    /// How many of the worst checkpoints are listed, 5 by default; more than one screen
+    #[arg(long, value_name = "N", value_parser = top)]
+    pub(crate) top: Option<usize>,
 
     /// Added to the candidate's token positions; 0 says that both count from the same origin
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -55,6 +55,10 @@ pub(crate) struct Compare {
 
     #[command(flatten)]
     pub(crate) maps: Maps,
+
+    /// Compare again whenever a trace has grown, until interrupted; SECONDS between two looks
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = seconds)]
+    pub(crate) watch: Option<f64>,
 
     /// Everything: lists in full, all checkpoints, values of the worst
     #[arg(short, long)]
@@ -71,6 +75,11 @@ Examples:
   parity compare ref.jsonl mine.jsonl --map-candidate mine.toml
   # For a colleague: one page that opens anywhere
   parity compare ref.jsonl cand.jsonl --format html -o report.html
+  # For a pull request, for a CI system
+  parity compare ref.jsonl cand.jsonl --format markdown >> summary.md
+  parity compare ref.jsonl cand.jsonl --format junit -o parity.xml
+  # While the engine runs
+  parity compare ref.jsonl cand.jsonl --watch
   # For a program
   parity compare ref.jsonl cand.jsonl --format json | jq .first_divergence.checkpoint
   # Several candidates, one table
@@ -89,6 +98,13 @@ pub(super) fn threshold(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(limit) if limit >= 0.0 && limit.is_finite() => Ok(limit),
         _ => Err("expected a number from 0 on, such as 1e-4".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.05..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected seconds from 0.05 to 3600".to_owned()),
     }
 }
 

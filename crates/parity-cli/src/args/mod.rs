@@ -1,6 +1,7 @@
 //! The command line.
 
 mod align;
+mod baseline;
 #[cfg(feature = "llama")]
 mod capture;
 mod check;
@@ -13,9 +14,11 @@ mod models;
 mod report_format;
 #[cfg(feature = "llama")]
 mod verify;
+mod view;
 mod vote;
 
 pub(crate) use align::Align;
+pub(crate) use baseline::{BaselineCommand, BaselineSave, GateArgs};
 #[cfg(feature = "llama")]
 pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, DetailArg};
 pub(crate) use check::Check;
@@ -28,6 +31,7 @@ pub(crate) use report_format::ReportFormat;
 #[cfg(feature = "llama")]
 pub(crate) use verify::Verify;
 
+pub(crate) use view::View;
 pub(crate) use vote::Vote;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -85,6 +89,13 @@ pub(crate) enum Command {
     Align(Align),
     /// Put the traces of several processes together as one
     Merge(Merge),
+    /// Show a comparison in a browser, with all values of both traces behind it
+    View(View),
+    /// Keep what a known-good comparison measured
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Fail when a comparison is worse than its baseline
+    Gate(GateArgs),
     /// Say whether a trace is what its engine computed, or was damaged on the way to disk
     Check(Check),
     /// Recompute a trace from the model: does every operation's output follow from its inputs?
@@ -99,6 +110,15 @@ pub(crate) enum Command {
     #[cfg(feature = "llama")]
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Print the manual page, or write those of all commands into a folder
+    #[command(after_help = "Example:\n  parity man ~/.local/share/man/man1")]
+    Man {
+        /// The folder
+        #[arg(value_name = "FOLDER")]
+        folder: Option<std::path::PathBuf>,
+    },
+    /// Print the JSON Schema of `parity compare --format json`
+    Schema,
     /// Print the completions of a shell
     #[command(
         after_help = "Example:\n  parity completions bash > ~/.local/share/bash-completion/completions/parity"

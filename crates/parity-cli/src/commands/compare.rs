@@ -1,12 +1,12 @@
 //! `parity compare`.
 
-use super::many;
+use super::{many, watch};
 use crate::args::{ColorWhen, Compare, ReportFormat};
 use crate::failure::Failure;
 use crate::{progress, terminal};
 use orch_log::Filter;
 use parity::judge::Criterion;
-use parity::report::{Csv, Html, Json, Junit, Markdown, Render, Text, v1::Report};
+use parity::report::{Csv, Html, Json, Junit, Markdown, Render, Screen, Text, v1::Report};
 use parity::trace::Trace;
 use parity::{Options, compare};
 use std::fs::File;
@@ -15,22 +15,23 @@ use std::path::Path;
 
 /// Compares, writes the report, and gives the verdict's exit code.
 pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
-    if !args.more.is_empty() {
-        return many::run(args, color);
+    match (args.more.is_empty(), args.watch) {
+        (false, None) => many::run(args, color),
+        (true, None) => once(args, color),
+        (true, Some(seconds)) => watch::run(args, color, seconds),
+        (false, Some(_)) => Err(Failure::message("`--watch` takes one candidate")),
     }
+}
+
+/// One comparison of the traces as they are now.
+pub(super) fn once(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     let reference = Trace::open(&args.reference)?;
     let candidate = Trace::open(&args.candidate)?;
     let options = options(args)?;
     // Before the work, not after it.
     let file = args.output.as_deref().map(create).transpose()?;
 
-    let bar = progress::bytes("comparing", reference.len_bytes() + candidate.len_bytes());
-    let report = compare(&reference, &candidate, &options, &mut |progress| {
-        bar.set_position(progress.read_bytes);
-    });
-    bar.finish_and_clear();
-    let report = report?;
-
+    let report = compared(&reference, &candidate, &options)?;
     let code = report.exit_code;
     match file {
         Some((file, path)) => {
@@ -48,8 +49,22 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     Ok(code)
 }
 
+/// A comparison with its progress on stderr.
+pub(super) fn compared(
+    reference: &Trace,
+    candidate: &Trace,
+    options: &Options,
+) -> Result<Report, Failure> {
+    let bar = progress::bytes("comparing", reference.len_bytes() + candidate.len_bytes());
+    let report = compare(reference, candidate, options, &mut |progress| {
+        bar.set_position(progress.read_bytes);
+    });
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
 /// Of how many checkpoints a page holds the histograms: all of a model of 40 layers.
-const INSPECTED: usize = 700;
+pub(super) const INSPECTED: usize = 700;
 
 pub(super) fn options(args: &Compare) -> Result<Options, Failure> {
     let (reference_map, candidate_map) = args.maps.choices()?;
@@ -60,7 +75,7 @@ pub(super) fn options(args: &Compare) -> Result<Options, Failure> {
             (None, true) => Criterion::Bands,
             (None, false) => Criterion::Noise,
         },
-        top: args.top,
+        top: args.top.unwrap_or(Options::default().top),
         token_offset: args.token_offset,
         min_coverage: args.min_coverage,
         reference_map,
@@ -86,10 +101,18 @@ fn render(
         ReportFormat::Markdown => Markdown.render(report, out),
         ReportFormat::Junit => Junit.render(report, out),
         ReportFormat::Csv => Csv.render(report, out),
-        ReportFormat::Text => Text {
+        // Who asks for some checkpoints, or for more of them, wants more than one screen.
+        ReportFormat::Text if args.verbose || args.top.is_some() || !args.checkpoint.is_empty() => {
+            Text {
+                color,
+                unicode: terminal::unicode(),
+                verbose: args.verbose,
+            }
+            .render(report, out)
+        }
+        ReportFormat::Text => Screen {
             color,
             unicode: terminal::unicode(),
-            verbose: args.verbose,
         }
         .render(report, out),
     }

@@ -1,11 +1,13 @@
 //! What the command does.
 
 mod align;
+mod baseline;
 #[cfg(feature = "llama")]
 mod capture;
 mod check;
 mod compare;
 mod doctor;
+mod man;
 mod many;
 mod merge;
 #[cfg(feature = "llama")]
@@ -14,7 +16,9 @@ mod models;
 mod program;
 #[cfg(feature = "llama")]
 mod verify;
+mod view;
 mod vote;
+mod watch;
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
@@ -29,6 +33,15 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
         Command::Align(align) => align::run(&align, args.color),
         Command::Vote(vote) => vote::run(&vote, args.color),
         Command::Merge(merge) => merge::run(&merge, args.color),
+        Command::View(view) => view::run(&view, args.color),
+        Command::Baseline(command) => baseline::run(&command, args.color),
+        Command::Gate(gate) => baseline::run_gate(&gate, args.color),
+        Command::Schema => {
+            let schema = parity::report::schema();
+            std::io::stdout().lock().write_all(schema.as_bytes())?;
+            Ok(exit_code::AGREES)
+        }
+        Command::Man { folder } => man::run(folder.as_deref()),
         Command::Check(check) => check::run(&check, args.color),
         #[cfg(feature = "llama")]
         Command::Verify(verify) => verify::run(&verify, args.color),

@@ -48,9 +48,16 @@ pub(crate) fn cells(tally: &Tally, checkpoints: &[v1::CheckpointSummary]) -> v1:
 /// Relative RMSE that is still noise: what the errors of the inputs and the operation's own rounding explain, or the
 /// limit where neither is known.
 fn floor(pair: &PairSummary, checkpoint: &v1::CheckpointSummary) -> Option<f64> {
-    match pair.local {
-        Some(local) => Some(f64::from(local.explained) + f64::from(local.own)),
-        None => checkpoint.max_nmse.map(|limit| limit.0.sqrt()),
+    let limit = checkpoint.max_nmse.map(|limit| limit.0.sqrt());
+    let Some(local) = pair.local else {
+        return limit;
+    };
+    let error = pair.relative_rmse();
+    // Where the operation was recomputed, error and noise are those of its own step: their ratio is what can be shown
+    // beside the pair's error.
+    match local.excess() {
+        excess if excess > 0.0 && error > 0.0 => Some(error / excess),
+        _ => limit,
     }
 }
 

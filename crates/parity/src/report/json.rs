@@ -14,3 +14,10 @@ impl Render for Json {
         out.write_all(b"\n")
     }
 }
+
+/// The JSON Schema (draft 2020-12) of what [`Json`] writes, indented, with a line end.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Report);
+    // A schema is JSON already: nothing in it can fail to be written.
+    format!("{:#}\n", schema.as_value())
+}

@@ -1,5 +1,6 @@
 //! Numbers that JSON does not have.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A number that may be NaN or infinite, written as the trace format writes it: `"NaN"`, `"Infinity"`, `"-Infinity"`.
@@ -47,6 +48,19 @@ impl<'de> Deserialize<'de> for Number {
                 ))),
             },
         }
+    }
+}
+
+impl JsonSchema for Number {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number; JSON has no NaN and no infinity, so those are words.",
+            "anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]
+        })
     }
 }
 

@@ -147,7 +147,7 @@ const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 const DIGITS: [char; 8] = ['7', '6', '5', '4', '3', '2', '1', '0'];
 
 /// One step for each power of ten: below 1e-7, below 1e-6, … below 0.1, and more.
-fn symbol(error: f64, unicode: bool) -> char {
+pub(super) fn symbol(error: f64, unicode: bool) -> char {
     if error == 0.0 {
         return if unicode { '·' } else { '.' };
     }

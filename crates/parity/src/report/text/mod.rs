@@ -6,11 +6,13 @@ mod detail;
 mod heat;
 mod lists;
 mod page;
+mod screen;
 mod tables;
 
 use super::render::Render;
 use super::v1::Report;
 use page::Page;
+pub use screen::Screen;
 use std::io::{self, Write};
 
 /// Plain text of 80 columns.

@@ -80,25 +80,39 @@ impl Page {
 
     /// Words filled into lines: the first after `lead`, the others indented by its width.
     pub(super) fn fill(&mut self, lead: &str, text: &str) {
+        for (index, line) in self.filled(lead, text).iter().enumerate() {
+            if index == 0 {
+                self.put(style::FAINT, lead);
+                self.out
+                    .push_str(line.get(lead.len()..).unwrap_or_default());
+            } else {
+                self.out.push_str(line);
+            }
+            self.end_line();
+        }
+    }
+
+    /// The same as lines, made safe.
+    pub(super) fn filled(&self, lead: &str, text: &str) -> Vec<String> {
         let indent = lead.chars().count();
         let text = self.safe(text);
-        let mut column = indent;
-        self.put(style::FAINT, lead);
+        let mut lines = Vec::new();
+        let (mut line, mut column) = (lead.to_owned(), indent);
         for (index, word) in text.split_whitespace().enumerate() {
             let word = shorten(word, MAX_WORD, self.unicode);
             let length = word.chars().count();
             if index > 0 && column + 1 + length > WIDTH {
-                self.end_line();
-                self.out.push_str(&" ".repeat(indent));
+                lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
                 column = indent;
             } else if index > 0 {
-                self.out.push(' ');
+                line.push(' ');
                 column += 1;
             }
-            self.out.push_str(&word);
+            line.push_str(&word);
             column += length;
         }
-        self.end_line();
+        lines.push(line);
+        lines
     }
 
     /// Text made safe and brought to exactly `width` columns.

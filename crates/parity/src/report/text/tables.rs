@@ -6,6 +6,14 @@ use crate::report::words::{count, number, sentence};
 
 /// The verdict and why.
 pub(super) fn headline(page: &mut Page, report: &Report) {
+    title(page, report);
+    for reason in &report.reasons {
+        page.fill("  ", &sentence(reason));
+    }
+}
+
+/// The verdict and where.
+pub(super) fn title(page: &mut Page, report: &Report) {
     page.put(
         style::of_verdict(&report.verdict).bold(),
         &report.verdict.to_uppercase(),
@@ -25,9 +33,6 @@ pub(super) fn headline(page: &mut Page, report: &Report) {
     }
     page.end_line();
     page.end_line();
-    for reason in &report.reasons {
-        page.fill("  ", &sentence(reason));
-    }
 }
 
 /// How many pairs lie in each band.

@@ -1,9 +1,10 @@
 //! How the records of two traces were brought together.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Names, positions and layouts: what was undone before anything was compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Alignment {
     /// Name maps that were used.
     pub maps: Vec<NameMapUse>,
@@ -31,7 +32,7 @@ pub struct Covered {
 }
 
 /// A name map that was used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NameMapUse {
     /// `reference` or `candidate`.
     pub side: String,
@@ -48,7 +49,7 @@ pub struct NameMapUse {
 }
 
 /// A difference of layout that was undone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UndoneDifference {
     /// Stable name, such as `heads-merged`.
     pub name: String,

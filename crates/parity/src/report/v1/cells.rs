@@ -1,10 +1,11 @@
 //! Every compared pair in a few numbers, for timelines and heat maps; filled on request only.
 
 use crate::report::Number;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One line for each compared pair, column by column, so that it stays small.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cells {
     /// Index into `checkpoints` of the report.
     pub checkpoint: Vec<u32>,
@@ -101,7 +102,7 @@ impl Cells {
 }
 
 /// Which checkpoint is computed from which, as far as both were compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Edge {
     /// The input: an index into `checkpoints` of the report.
     pub from: u32,

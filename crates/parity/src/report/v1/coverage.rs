@@ -1,9 +1,10 @@
 //! What was compared, and what was not.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One of the two traces.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceSummary {
     /// The file as it was named.
     pub path: String,
@@ -22,7 +23,7 @@ pub struct TraceSummary {
 }
 
 /// The model of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelSummary {
     /// File name without its folder.
     pub file: Option<String>,
@@ -37,7 +38,7 @@ pub struct ModelSummary {
 }
 
 /// What was compared, and what was not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
     /// Records with a partner of the same key.
     pub pairs: u64,
@@ -68,7 +69,7 @@ pub struct Coverage {
 }
 
 /// Measured pairs by what the NMSE rests on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RestsOn {
     /// All elements.
     pub all_elements: u64,
@@ -81,7 +82,7 @@ pub struct RestsOn {
 }
 
 /// Records without a partner.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unpaired {
     /// How many.
     pub records: u64,
@@ -92,7 +93,7 @@ pub struct Unpaired {
 }
 
 /// Records without a partner whose names differ in the layer only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingGroup {
     /// The name, `*` for the layer.
     pub pattern: String,
@@ -103,7 +104,7 @@ pub struct MissingGroup {
 }
 
 /// A pair of different shape.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ShapeMismatch {
     /// Checkpoint name.
     pub checkpoint: String,
@@ -116,7 +117,7 @@ pub struct ShapeMismatch {
 }
 
 /// A pair that could not be measured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnusablePair {
     /// Checkpoint name.
     pub checkpoint: String,
@@ -127,7 +128,7 @@ pub struct UnusablePair {
 }
 
 /// Whether both engines saw the same tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     /// `same`, `different` or `unknown`.
     pub status: String,
@@ -138,7 +139,7 @@ pub struct Tokens {
 }
 
 /// Where the inputs part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenDifference {
     /// Sequence.
     pub seq: u64,

@@ -2,10 +2,11 @@
 
 use super::PairDetail;
 use crate::report::Number;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One pair looked at closely.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Inspection {
     /// Which pair, and its figures.
     pub pair: PairDetail,
@@ -22,7 +23,7 @@ pub struct Inspection {
 }
 
 /// Values of both sides in bins of equal width.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ValueHistogram {
     /// Lower edge of the first bin.
     pub from: Number,
@@ -35,7 +36,7 @@ pub struct ValueHistogram {
 }
 
 /// |candidate − reference| in bins of equal ratio.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DifferenceHistogram {
     /// Elements without a difference.
     pub equal: u64,
@@ -48,7 +49,7 @@ pub struct DifferenceHistogram {
 }
 
 /// The error along one axis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AxisErrors {
     /// `token`, `head`, `channel`, `key` or `axis N`.
     pub name: String,
@@ -61,7 +62,7 @@ pub struct AxisErrors {
 }
 
 /// The error over two axes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorMap {
     /// Names of rows and columns, as in [`AxisErrors::name`].
     pub names: [String; 2],

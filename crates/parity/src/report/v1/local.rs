@@ -1,10 +1,11 @@
 //! What single operations add to the errors of their inputs.
 
 use crate::report::Number;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What one operation adds. All numbers are relative root mean square errors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalError {
     /// Position of the first token of the pair.
     pub token_idx: i64,
@@ -21,7 +22,7 @@ pub struct LocalError {
 }
 
 /// An operation that adds more than rounding, in one layer or in a run of layers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// The checkpoints of its first layer; several where one step makes them, as the rotation of queries and of keys.
     pub checkpoints: Vec<String>,
@@ -48,7 +49,7 @@ pub struct Origin {
 }
 
 /// How many pairs were held against what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FloorCount {
     /// `gathered`, `model`, `calibrated`, `recomputed`.
     pub floor: String,
@@ -57,7 +58,7 @@ pub struct FloorCount {
 }
 
 /// The error of the residual stream along the layers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Growth {
     /// Checkpoint name.
     pub checkpoint: String,

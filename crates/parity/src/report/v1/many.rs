@@ -1,10 +1,11 @@
 //! One reference and several candidates.
 
 use super::Report;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One reference and several candidates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Many {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
     pub schema_version: u32,

@@ -35,13 +35,14 @@ pub use verification::{UnverifiedOperation, Verification, VerifiedOperation};
 pub use vote::{Vote, VoteCheckpoint, VotePair};
 
 use super::Number;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of this shape.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The result of one comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -100,7 +101,7 @@ pub struct Report {
 }
 
 /// What the pairs were judged by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limit {
     /// `noise`, `threshold` or `bands`.
     pub kind: String,
@@ -117,7 +118,7 @@ pub struct Limit {
 }
 
 /// The limit of some operations.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationLimit {
     /// Names without their layer; empty for all that no other entry names.
     pub operations: Vec<String>,
@@ -130,7 +131,7 @@ pub struct OperationLimit {
 }
 
 /// How many pairs lie in each band of the largest absolute difference.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bands {
     /// Below 1e-5.
     pub exact: u64,
@@ -147,7 +148,7 @@ pub struct Bands {
 }
 
 /// Something wrong or doubtful.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Stable code: `S…` of the records of one trace, `T…` of its run file, `C…` of the two together.
     pub code: String,

@@ -3,10 +3,11 @@
 use super::figures::HistogramBin;
 use super::local::LocalError;
 use crate::report::Number;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a figure rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Basis {
     /// All compared elements.
@@ -36,7 +37,7 @@ pub enum Basis {
 }
 
 /// Smallest and largest finite value.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ValueRange {
     /// Smallest.
     pub min: Number,
@@ -45,7 +46,7 @@ pub struct ValueRange {
 }
 
 /// Figures over the elements that could be read on both sides.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     /// max |candidate − reference|.
     pub max_abs_diff: Number,
@@ -74,7 +75,7 @@ pub struct Figures {
 }
 
 /// One element that differs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorstElement {
     /// Coordinates, outermost first.
     pub at: Vec<u64>,
@@ -87,7 +88,7 @@ pub struct WorstElement {
 }
 
 /// One pair with all that is known of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairDetail {
     /// Checkpoint name.
     pub checkpoint: String,
@@ -151,7 +152,7 @@ pub struct PairDetail {
 }
 
 /// The error of a checkpoint that another one is computed from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InputError {
     /// Checkpoint name.
     pub checkpoint: String,
@@ -162,7 +163,7 @@ pub struct InputError {
 }
 
 /// The first pair in dataflow order whose operation adds more than rounding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Divergence {
     /// Checkpoint name, the same as the pair's.
     pub checkpoint: String,
@@ -180,7 +181,7 @@ pub struct Divergence {
 }
 
 /// All pairs of one checkpoint name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckpointSummary {
     /// Checkpoint name.
     pub checkpoint: String,

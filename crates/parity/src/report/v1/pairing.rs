@@ -1,10 +1,11 @@
 //! Which record of one trace is which record of the other.
 
 use super::NameMapUse;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What would be compared with what.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pairing {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
     pub schema_version: u32,
@@ -21,7 +22,7 @@ pub struct Pairing {
 }
 
 /// One checkpoint that both traces have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PairedName {
     /// Canonical name.
     pub checkpoint: String,
@@ -36,7 +37,7 @@ pub struct PairedName {
 }
 
 /// Records of one checkpoint without a partner.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnpairedName {
     /// Canonical name, or the trace's own where no map knows it.
     pub checkpoint: String,

@@ -1,10 +1,11 @@
 //! Whether each operation of one trace follows from its inputs.
 
 use super::Number;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The result of recomputing one trace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verification {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
     pub schema_version: u32,
@@ -32,7 +33,7 @@ pub struct Verification {
 }
 
 /// An operation that was recomputed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifiedOperation {
     /// Its output.
     pub checkpoint: String,
@@ -65,7 +66,7 @@ pub struct VerifiedOperation {
 }
 
 /// An operation that could not be recomputed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnverifiedOperation {
     /// Its output.
     pub checkpoint: String,

@@ -2,10 +2,11 @@
 
 use super::TraceSummary;
 use crate::report::Number;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which of several traces is the odd one out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Vote {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
     pub schema_version: u32,
@@ -28,7 +29,7 @@ pub struct Vote {
 }
 
 /// Two of the traces.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VotePair {
     /// Their numbers; the first one stood in for the reference.
     pub traces: [usize; 2],
@@ -45,7 +46,7 @@ pub struct VotePair {
 }
 
 /// One checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VoteCheckpoint {
     /// Checkpoint name.
     pub checkpoint: String,

@@ -1,0 +1,69 @@
+//! `parity baseline` and `parity gate`.
+
+use super::compare::{compared, unwritable};
+use crate::args::{BaselineCommand, BaselineSave, ColorWhen, Format, GateArgs};
+use crate::failure::Failure;
+use crate::terminal;
+use parity::Options;
+use parity::baseline::{Baseline, gate};
+use parity::exit_code;
+use parity::trace::Trace;
+use std::io::Write;
+
+/// Saves a baseline.
+pub(crate) fn run(command: &BaselineCommand, color: ColorWhen) -> Result<u8, Failure> {
+    let BaselineCommand::Save(args) = command;
+    save(args, color)
+}
+
+fn save(args: &BaselineSave, color: ColorWhen) -> Result<u8, Failure> {
+    let (reference_map, candidate_map) = args.maps.choices()?;
+    let options = Options {
+        reference_map,
+        candidate_map,
+        ..Options::default()
+    };
+    let reference = Trace::open(&args.reference)?;
+    let mut reports = Vec::new();
+    for path in &args.candidates {
+        reports.push(compared(&reference, &Trace::open(path)?, &options)?);
+    }
+    let baseline = Baseline::of(&reports).map_err(Failure::message)?;
+    std::fs::write(&args.output, baseline.to_toml())
+        .map_err(|error| unwritable(&args.output, &error))?;
+    writeln!(
+        terminal::stdout(color),
+        "{} checkpoints, verdict {}: {}",
+        baseline.checkpoints.len(),
+        baseline.verdict,
+        args.output.display()
+    )?;
+    Ok(exit_code::AGREES)
+}
+
+/// Holds a comparison against a baseline, and gives the exit code.
+pub(crate) fn run_gate(args: &GateArgs, color: ColorWhen) -> Result<u8, Failure> {
+    let (reference_map, candidate_map) = args.maps.choices()?;
+    let options = Options {
+        reference_map,
+        candidate_map,
+        ..Options::default()
+    };
+    let named = |error: &dyn std::fmt::Display| {
+        Failure::message(format!("baseline `{}`: {error}", args.baseline.display()))
+    };
+    let text = std::fs::read_to_string(&args.baseline).map_err(|error| named(&error))?;
+    let baseline = Baseline::parse(&text).map_err(|error| named(&error))?;
+    let (reference, candidate) = (Trace::open(&args.reference)?, Trace::open(&args.candidate)?);
+    let result = gate(&baseline, &compared(&reference, &candidate, &options)?);
+    let mut out = terminal::stdout(color);
+    match args.format {
+        Format::Text => out.write_all(result.to_text().as_bytes())?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &result)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    out.flush()?;
+    Ok(result.exit_code)
+}
