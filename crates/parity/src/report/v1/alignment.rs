@@ -21,7 +21,7 @@ pub struct Alignment {
 }
 
 /// How much of one trace was compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Covered {
     /// Records of the checkpoints that were asked for, without token ids.
     pub records: u64,
