@@ -1,10 +1,11 @@
 //! What differences of logits do to the next token.
 
 use crate::report::Number;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// All rows of logits that were there whole.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Logits {
     /// Rows compared; every figure rests on all elements of these.
     pub rows: u64,
@@ -29,7 +30,7 @@ pub struct Logits {
 }
 
 /// A row after which greedy decoding would go another way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenChange {
     /// Position of the row of logits.
     pub token_idx: i64,
@@ -52,7 +53,7 @@ pub struct TokenChange {
 }
 
 /// The origin of a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeCause {
     /// Checkpoint name.
     pub checkpoint: String,
