@@ -103,6 +103,7 @@ impl Html {
     /// The report as JSON that fits: first fewer pairs are shown closely, then neighbouring positions share a line.
     fn data(&self, report: &Report) -> io::Result<String> {
         let mut report = report.clone();
+        let all = report.cells.clone();
         let mut most_cells = report.cells.as_ref().map_or(0, super::v1::Cells::len);
         loop {
             let json = serde_json::to_string(&report)?;
@@ -112,7 +113,7 @@ impl Html {
             if most_cells > MANY_CELLS || report.inspections.is_empty() {
                 most_cells /= 2;
                 let cells = report.cells.as_ref();
-                let fewer = cells.map(|cells| cells.down_sampled(most_cells));
+                let fewer = all.as_ref().map(|all| all.down_sampled(most_cells));
                 if fewer.as_ref().map(super::v1::Cells::len) == cells.map(super::v1::Cells::len) {
                     // Nothing is left that could be left out: so many names are worth a larger file.
                     return Ok(json);

@@ -79,7 +79,7 @@ impl Cells {
         kept.sort_unstable();
         let mut out = Self {
             left_out: self.left_out,
-            positions_a_line: run as u64,
+            positions_a_line: self.positions_a_line.max(1) * run as u64,
             ..Self::default()
         };
         for line in kept {
