@@ -99,7 +99,7 @@ fn reasons_of_what_is_not_comparable() {
             "tokens.jsonl",
             "The token at position 0 is 5 in the reference and 6 in the candidate",
         ),
-        ("empty.jsonl", "candidate: the file is empty."),
+        ("empty.jsonl", "candidate: no records: the file is empty."),
         (
             "other.jsonl",
             "No checkpoint name in common: the reference has `layer_0_q`, `layer_0_q_rope`, the candidate",
@@ -328,17 +328,23 @@ fn the_field_logs_are_not_comparable() {
         .iter()
         .filter_map(|finding| finding["code"].as_str())
         .collect();
-    for code in ["C006", "C007", "T009"] {
+    for code in ["S001", "C006", "C007", "T009"] {
         assert!(codes.contains(&code), "{codes:?}");
     }
     // 14 positions from 7 on against 108 from 0 on.
     assert_eq!(report["coverage"]["pairs"], 14);
     assert_eq!(report["coverage"]["missing_in_reference"]["records"], 94);
+    let reason = |index: usize| report["reasons"][index].as_str().expect("text");
     assert!(
-        report["reasons"][0]
-            .as_str()
-            .expect("text")
-            .contains("begins at position 7, the candidate at 0")
+        reason(0).starts_with("reference: freed memory was logged: the logger's own buffers"),
+        "{}",
+        reason(0)
+    );
+    assert!(reason(1).contains("begins at position 7, the candidate at 0"));
+    assert_eq!(
+        report["reasons"].as_array().map(Vec::len),
+        Some(2),
+        "no divergence is told of a damaged trace"
     );
 }
 

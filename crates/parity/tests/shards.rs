@@ -81,6 +81,16 @@ fn two_ranks_are_the_unsharded_run_to_the_bit() {
     let (reference, [first, second]) = run();
     let folder = Folder::new();
     let reference = folder.write("ref.jsonl", &reference);
+    let unmerged = compare_with(
+        &reference,
+        &folder.write("one.jsonl", &first),
+        &Options::default(),
+    );
+    let told = unmerged
+        .findings
+        .iter()
+        .any(|finding| finding.code == "C016" && finding.side == "candidate");
+    assert!(told, "{:?}", unmerged.findings);
     let sums = orch_log::Filter::new("layer_*_ffn_out");
     let apart = vec![
         folder.write("rank0.jsonl", &first),

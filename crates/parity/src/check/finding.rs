@@ -110,6 +110,8 @@ codes! {
     CoverageTooLow = "C014", "coverage-too-low", Error;
     /// Lanes of Q are reordered and those of K are not, or the other way round.
     LanesOnOneSide = "C015", "lanes-on-one-side", Warning;
+    /// Records of several ranks of a sharded run on one side only.
+    RanksNotMerged = "C016", "ranks-not-merged", Warning;
 }
 
 /// One kind of finding about one side, however often it occurred.

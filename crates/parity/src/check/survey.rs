@@ -66,6 +66,8 @@ pub struct Survey {
     pub ignored: u64,
     /// Teams, at most [`Survey::TEAMS`].
     pub teams: BTreeSet<String>,
+    /// True where records of several processes of a group were seen.
+    pub has_ranks: bool,
     logits: [u64; 4],
     names: Names,
     by_name: Vec<NameSurvey>,
@@ -102,6 +104,8 @@ impl Survey {
         if self.teams.len() < Self::TEAMS && !self.teams.contains(&record.team) {
             self.teams.insert(record.team.clone());
         }
+        let sliced = record.shard.is_some_and(|shard| shard.count > 1);
+        self.has_ranks |= sliced || record.rank.is_some_and(|rank| rank > 0);
         if record.checkpoint == "logits" {
             self.logits[LogitsForm::of(record) as usize] += 1;
         }

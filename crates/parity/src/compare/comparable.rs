@@ -26,6 +26,7 @@ const TRIED: usize = 4;
 /// Adds all of it.
 pub(super) fn note_comparability(findings: &mut Findings, facts: &Facts<'_>) -> Result<(), Error> {
     note_maps(findings, facts);
+    note_ranks(findings, facts);
     note_offset(findings, facts)?;
     note_logits(findings, facts);
     note_parameters(findings, facts);
@@ -48,6 +49,24 @@ fn note_maps(findings: &mut Findings, facts: &Facts<'_>) {
                 "say whose names they are: `--map-reference NAME`, `--map-candidate NAME`",
             );
         }
+    }
+}
+
+/// Slices of one side against whole tensors of the other.
+fn note_ranks(findings: &mut Findings, facts: &Facts<'_>) {
+    let [reference, candidate] = facts.surveys;
+    if reference.has_ranks != candidate.has_ranks {
+        let side = if reference.has_ranks {
+            Side::Reference
+        } else {
+            Side::Candidate
+        };
+        findings.add_with_help(
+            Code::RanksNotMerged,
+            side,
+            "it holds records of several ranks, the other trace does not".to_owned(),
+            "put them together first: `parity merge RANK… -o merged.jsonl`",
+        );
     }
 }
 

@@ -37,9 +37,11 @@ fn of_both(finding: Finding) -> v1::Finding {
 
 /// Title and cause are the short answer, the evidence stands behind it.
 fn of_one(damage: Damage, side: &str) -> v1::Finding {
-    let short = match &damage.cause {
-        Some(cause) => format!("{}: {cause}", damage.title),
-        None => damage.title.clone(),
+    let short = match (&damage.cause, damage.severity) {
+        (Some(cause), _) => format!("{}: {cause}", damage.title),
+        // It will stand alone, as the reason why nothing can be compared.
+        (None, Severity::Error) => format!("{}: {}", damage.title, damage.evidence),
+        (None, _) => damage.title.clone(),
     };
     let severity = match damage.severity {
         // The word of this report for what may be right.
