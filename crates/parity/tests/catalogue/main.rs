@@ -46,7 +46,7 @@ const CASES: [(&str, &str); 30] = [
     ("miles-2821", "comparing::half_the_records"),
     (
         "sglang-12623",
-        "elsewhere: shards of column- and row-parallel layers merge in the tests of alignment",
+        "elsewhere: shards of column- and row-parallel layers merge in `parity/tests/shards.rs`",
     ),
     ("tt-metal-24928", "comparing::a_correlation_with_a_constant"),
     ("ocannl-523", "comparing::a_flat_line_near_a_slow_curve"),
