@@ -33,6 +33,7 @@ pub mod baseline;
 pub mod check;
 mod compare;
 mod error;
+pub mod explain;
 pub mod judge;
 pub mod measure;
 pub mod recompute;

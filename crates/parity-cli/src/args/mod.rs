@@ -7,6 +7,7 @@ mod capture;
 mod check;
 mod compare;
 mod doctor;
+mod explain;
 mod maps;
 mod merge;
 #[cfg(feature = "llama")]
@@ -24,6 +25,7 @@ pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, 
 pub(crate) use check::Check;
 pub(crate) use compare::Compare;
 pub(crate) use doctor::Doctor;
+pub(crate) use explain::Explain;
 pub(crate) use merge::Merge;
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
@@ -101,6 +103,8 @@ pub(crate) enum Command {
     /// Recompute a trace from the model: does every operation's output follow from its inputs?
     #[cfg(feature = "llama")]
     Verify(Verify),
+    /// Say why two traces disagree, or print a rule
+    Explain(Explain),
     /// Say why there is no trace, or why it is of no use
     Doctor(Doctor),
     /// Run a reference engine, or any program that uses ggml, and log its forward pass

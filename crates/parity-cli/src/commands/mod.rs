@@ -7,6 +7,7 @@ mod capture;
 mod check;
 mod compare;
 mod doctor;
+mod explain;
 mod man;
 mod many;
 mod merge;
@@ -45,6 +46,7 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
         Command::Check(check) => check::run(&check, args.color),
         #[cfg(feature = "llama")]
         Command::Verify(verify) => verify::run(&verify, args.color),
+        Command::Explain(explain) => explain::run(&explain, args.color),
         Command::Doctor(doctor) => doctor::run(&doctor, args.color),
         #[cfg(feature = "llama")]
         Command::Capture(capture) => capture::run(capture, args.color),

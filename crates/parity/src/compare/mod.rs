@@ -1,5 +1,6 @@
 //! The whole comparison: check, align, measure, judge, report.
 
+mod causes;
 mod comparable;
 mod inspect;
 mod learned;

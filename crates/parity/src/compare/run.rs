@@ -1,5 +1,6 @@
 //! From two traces to a report.
 
+use super::causes::causes;
 use super::comparable::{Facts, note_comparability};
 use super::inspect::inspect_worst;
 use super::options::Options;
@@ -109,6 +110,7 @@ pub fn compare_with_model(
         report.cells = Some(cells(&tally, &report.checkpoints));
         report.edges = edges(&report.checkpoints);
     }
+    report.causes = causes(&context, &tally, weights)?;
     report.inspections = inspect_worst(&setup, (reference, candidate), &tally, options)?;
     Ok(report)
 }

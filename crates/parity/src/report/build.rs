@@ -76,6 +76,7 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
         edges: Vec::new(),
         inspections: Vec::new(),
         logits: logits(tally),
+        causes: Vec::new(),
     };
     report.reasons = reasons(material.verdict, &report);
     report

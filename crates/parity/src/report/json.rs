@@ -1,7 +1,7 @@
 //! The report for other programs.
 
 use super::render::Render;
-use super::v1::Report;
+use super::v1::{Explanation, Report};
 use std::io::{self, Write};
 
 /// One JSON object, indented, with a line end.
@@ -20,4 +20,16 @@ pub fn schema() -> String {
     let schema = schemars::schema_for!(Report);
     // A schema is JSON already: nothing in it can fail to be written.
     format!("{:#}\n", schema.as_value())
+}
+
+impl Json {
+    /// Everything that was tried, one entry for each place, likewise.
+    ///
+    /// # Errors
+    ///
+    /// When `out` cannot be written to.
+    pub fn explanations(&self, found: &[Explanation], out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, found)?;
+        out.write_all(b"\n")
+    }
 }

@@ -4,6 +4,7 @@ mod blame_words;
 mod build;
 mod build_alignment;
 mod build_blame;
+mod build_cause;
 mod build_cells;
 mod build_figures;
 mod build_findings;
@@ -23,6 +24,7 @@ pub mod words;
 
 pub(crate) use build::{Material, build};
 pub(crate) use build_alignment::map_uses;
+pub use build_cause::{causes, explanation};
 pub(crate) use build_cells::{cells, edges};
 pub(crate) use build_inspection::inspection;
 pub use csv::Csv;

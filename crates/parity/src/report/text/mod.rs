@@ -1,6 +1,7 @@
 //! The report for a terminal: the short answer first, then what it rests on.
 
 mod alignment;
+mod cause;
 mod compared;
 mod detail;
 mod heat;
@@ -40,6 +41,7 @@ impl Render for Text {
         if let Some(divergence) = &report.first_divergence {
             detail::pair(&mut page, "First divergence", &divergence.pair);
         }
+        cause::causes(&mut page, &report.causes);
         if self.verbose {
             let shown = report
                 .first_divergence
@@ -52,6 +54,23 @@ impl Render for Text {
         lists::left_out(&mut page, report, self.verbose);
         lists::findings(&mut page, report, self.verbose);
         tables::last_line(&mut page, report);
+        out.write_all(page.finish().as_bytes())
+    }
+}
+
+impl Text {
+    /// Everything that was tried at one checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When `out` cannot be written to.
+    pub fn explanation(
+        &self,
+        found: &super::v1::Explanation,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let mut page = Page::new(self.color, self.unicode);
+        cause::explanation(&mut page, found, self.verbose);
         out.write_all(page.finish().as_bytes())
     }
 }

@@ -4,6 +4,7 @@
 //! NaN or infinite are [`Number`]s.
 
 mod alignment;
+mod cause;
 mod cells;
 mod coverage;
 mod figures;
@@ -17,6 +18,7 @@ mod verification;
 mod vote;
 
 pub use alignment::{Alignment, Covered, NameMapUse, UndoneDifference};
+pub use cause::{Cause, Evidence, Explanation, Parameter, Tried};
 pub use cells::{Cells, Edge};
 pub use coverage::{
     Coverage, MissingGroup, ModelSummary, RestsOn, ShapeMismatch, TokenDifference, Tokens,
@@ -98,6 +100,9 @@ pub struct Report {
     /// What differences of logits do to the next token; absent where no whole row of logits was compared.
     #[serde(default)]
     pub logits: Option<Logits>,
+    /// Why it diverged, where that is known; the likeliest first.
+    #[serde(default)]
+    pub causes: Vec<Cause>,
 }
 
 /// What the pairs were judged by.

@@ -1,0 +1,168 @@
+//! `parity explain`.
+
+use crate::args::{ColorWhen, Explain, Format};
+use crate::failure::Failure;
+use crate::{progress, terminal};
+use parity::explain::{Explanation, RULES, Source, explain_at, page};
+use parity::recompute::Weights;
+use parity::report::{self, Json, Text};
+use parity::trace::{Index, Trace};
+use parity::{Options, compare_with_model, exit_code};
+use std::io::Write;
+use std::path::Path;
+
+/// Prints a rule, or explains where two traces part.
+pub(crate) fn run(args: &Explain, color: ColorWhen) -> Result<u8, Failure> {
+    let mut out = terminal::stdout(color);
+    let Some(reference) = &args.reference else {
+        for rule in RULES {
+            writeln!(out, "{}  {}", rule.page.code, rule.page.name)?;
+        }
+        return Ok(exit_code::AGREES);
+    };
+    let Some(candidate) = &args.candidate else {
+        return one_page(reference, &mut out);
+    };
+    let (reference, candidate) = (Trace::open(reference)?, Trace::open(candidate)?);
+    let offset = args.token_offset.unwrap_or(0);
+    let weights = weights(args, &reference)?;
+    let model = weights.as_deref();
+    let places = places(args, &reference, &candidate, model)?;
+    let Some(first) = places.first() else {
+        writeln!(out, "The traces do not disagree: nothing to explain.")?;
+        return Ok(exit_code::AGREES);
+    };
+    let (reference, candidate) = (Index::new(&reference)?, Index::new(&candidate)?);
+    let found: Vec<Explanation> = places
+        .iter()
+        .filter_map(|place| {
+            explain_at(
+                &Source::new(&reference, place.seq, 0),
+                &Source::new(&candidate, place.seq, offset),
+                model,
+                &place.checkpoint,
+                place.position,
+            )
+        })
+        .collect();
+    if found.is_empty() {
+        writeln!(
+            out,
+            "`{}` at position {} cannot be explained: not all its elements were captured on both sides.\n\
+             Log with ORCH_LOG_DETAIL=full, or `parity capture --detail full`.",
+            first.checkpoint, first.position
+        )?;
+        return Ok(exit_code::NOT_COMPARABLE);
+    }
+    show(args, &found, &mut out)?;
+    out.flush()?;
+    Ok(exit_code::DIVERGED)
+}
+
+fn one_page(code: &Path, out: &mut dyn Write) -> Result<u8, Failure> {
+    let code = code.to_string_lossy();
+    let Some(page) = page(&code) else {
+        return Err(Failure::message(format!(
+            "`{code}` is not the code of a rule, and one trace alone cannot be explained; `parity explain --list` lists \
+             the rules"
+        )));
+    };
+    writeln!(out, "{}", page.markdown().trim_end())?;
+    Ok(exit_code::AGREES)
+}
+
+/// What is to be explained.
+struct Place {
+    checkpoint: String,
+    position: i64,
+    seq: u64,
+}
+
+/// How many origins are explained.
+const EXPLAINED: usize = 4;
+
+/// The place that was asked for, or those where the traces begin to disagree.
+fn places(
+    args: &Explain,
+    reference: &Trace,
+    candidate: &Trace,
+    model: Option<&dyn Weights>,
+) -> Result<Vec<Place>, Failure> {
+    if let Some(at) = &args.at {
+        let (checkpoint, position) = match at.split_once('@') {
+            Some((checkpoint, position)) => {
+                let parsed = position.parse().map_err(|_| {
+                    Failure::message(format!("--at `{at}`: `{position}` is not a position"))
+                })?;
+                (checkpoint, parsed)
+            }
+            None => (at.as_str(), 0),
+        };
+        return Ok(vec![Place {
+            checkpoint: checkpoint.to_owned(),
+            position,
+            seq: 0,
+        }]);
+    }
+    let bar = progress::bytes("comparing", reference.len_bytes() + candidate.len_bytes());
+    let options = Options {
+        token_offset: args.token_offset,
+        ..Options::default()
+    };
+    let compared = compare_with_model(reference, candidate, &options, model, &mut |progress| {
+        bar.set_position(progress.read_bytes);
+    });
+    bar.finish_and_clear();
+    let compared = compared?;
+    if compared.exit_code == exit_code::NOT_COMPARABLE {
+        let reason = compared.reasons.first().cloned().unwrap_or_default();
+        return Err(Failure::message(format!("not comparable: {reason}")));
+    }
+    let seq = compared
+        .first_divergence
+        .as_ref()
+        .map_or(0, |first| first.pair.seq);
+    let places = compared.origins.into_iter().filter_map(|origin| {
+        Some(Place {
+            checkpoint: origin.checkpoints.into_iter().next()?,
+            position: origin.token_idx,
+            seq,
+        })
+    });
+    Ok(places.take(EXPLAINED).collect())
+}
+
+fn show(args: &Explain, found: &[Explanation], out: &mut dyn Write) -> Result<(), Failure> {
+    let found: Vec<_> = found.iter().map(report::explanation).collect();
+    match args.format {
+        Format::Text => {
+            let text = Text {
+                color: true,
+                unicode: terminal::unicode(),
+                verbose: args.verbose,
+            };
+            for (index, found) in found.iter().enumerate() {
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                text.explanation(found, out)?;
+            }
+        }
+        Format::Json => Json.explanations(&found, out)?,
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "llama"))]
+fn weights(_: &Explain, _: &Trace) -> Result<Option<Box<dyn Weights>>, Failure> {
+    Ok(None)
+}
+
+#[cfg(feature = "llama")]
+fn weights(args: &Explain, reference: &Trace) -> Result<Option<Box<dyn Weights>>, Failure> {
+    let Some(path) = &args.model else {
+        return Ok(None);
+    };
+    let model = crate::model::Model::open(path, reference.run().info())?;
+    Ok(Some(Box::new(model)))
+}

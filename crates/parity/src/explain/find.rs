@@ -1,0 +1,92 @@
+//! From traces and a place in them to a scene.
+
+use super::{Explanation, Known, Outcome, Scene, Tensors, explain};
+use crate::recompute::Weights;
+use crate::tensor::Dense;
+use crate::trace::Index;
+use std::ops::Range;
+
+/// One sequence of a trace's index. What cannot be read is as good as not there: the rules say what they found, and
+/// the comparison has reported damage already.
+pub struct Source<'i, 't> {
+    index: &'i Index<'t>,
+    seq: u64,
+    /// Subtracted from positions that are asked for: the candidate may count from another origin.
+    offset: i64,
+}
+
+impl<'i, 't> Source<'i, 't> {
+    /// A sequence whose positions, with `offset` added, are those of the scene.
+    pub fn new(index: &'i Index<'t>, seq: u64, offset: i64) -> Self {
+        Self { index, seq, offset }
+    }
+
+    fn own(&self, tokens: &Range<i64>) -> Range<i64> {
+        tokens.start - self.offset..tokens.end - self.offset
+    }
+}
+
+impl Tensors for Source<'_, '_> {
+    fn names(&self) -> Vec<String> {
+        self.index.names().map(str::to_owned).collect()
+    }
+
+    fn passes(&self, checkpoint: &str) -> Vec<Range<i64>> {
+        let passes = self.index.positions(checkpoint, self.seq);
+        passes
+            .into_iter()
+            .map(|pass| pass.start + self.offset..pass.end + self.offset)
+            .collect()
+    }
+
+    fn rows(&self, checkpoint: &str, tokens: Range<i64>) -> Option<Dense> {
+        self.index
+            .rows(checkpoint, self.seq, self.own(&tokens))
+            .ok()
+            .flatten()
+    }
+}
+
+/// The scene of one checkpoint in the pass of the reference that holds a position.
+pub fn first_scene<'a>(known: Known<'a>, checkpoint: &str, position: i64) -> Option<Scene<'a>> {
+    let passes = known.reference.passes(checkpoint);
+    let pass = passes.into_iter().find(|pass| pass.contains(&position))?;
+    Scene::new(known, checkpoint, pass)
+}
+
+/// Explains one checkpoint of two indexed traces; `None` where its elements were not all captured on both sides.
+pub fn explain_at(
+    reference: &Source<'_, '_>,
+    candidate: &Source<'_, '_>,
+    model: Option<&dyn Weights>,
+    checkpoint: &str,
+    position: i64,
+) -> Option<Explanation> {
+    let known = Known {
+        reference,
+        candidate,
+        model,
+    };
+    let scene = first_scene(known, checkpoint, position)?;
+    let explained = explain(&scene);
+    Some(upstream(&scene, &explained).unwrap_or(explained))
+}
+
+/// How many operations back a cause is looked for.
+const STEPS_BACK: usize = 4;
+
+/// What came in with the inputs, where that can be explained: a comparison may have read an input in another layout, in
+/// which it agrees, and blame what is computed from it.
+fn upstream(scene: &Scene<'_>, explained: &Explanation) -> Option<Explanation> {
+    let mut blamed = (explained.outcome == Outcome::Inherited).then(|| scene.worst_operand())??;
+    for _ in 0..STEPS_BACK {
+        let before = Scene::new(scene.known, &blamed, scene.tokens.clone())?;
+        let found = explain(&before);
+        match found.outcome {
+            Outcome::Found => return Some(found),
+            Outcome::Inherited => blamed = before.worst_operand()?,
+            _ => return None,
+        }
+    }
+    None
+}

@@ -1,0 +1,49 @@
+//! P005.
+
+use crate::explain::numbers::Narrow;
+use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene};
+
+/// Kept in a narrow type.
+pub(super) static RULE: Rule = Rule {
+    page: Page {
+        code: "P005",
+        name: "result kept in a narrow type",
+        detects: "The right result is rounded to fewer digits when it is stored: f16 (infinite from 65520 on), bf16, 8 bits. Precision, not a \
+                  wrong formula, until it overflows.",
+        evidence: "The candidate's numbers are all of the narrow type, and are the right ones rounded.",
+        confirm: "Look for the storage type of this buffer.",
+        fix: "Keep the stream and the logits in f32, or use the same types on both sides for a comparison.",
+        reports: &[
+            "huggingface/transformers#5651",
+            "ROCm/hip-ep#168",
+            "huggingface/transformers#29402",
+        ],
+    },
+    kinds: Kind::ALL,
+    costly: false,
+    test,
+};
+
+fn test(scene: &Scene<'_>) -> Vec<Fit> {
+    let (basis, right) = match scene.expected() {
+        Some(expected) => (Basis::Inputs, expected),
+        None => (Basis::Reference, scene.reference.clone()),
+    };
+
+    Narrow::ALL
+        .into_iter()
+        .filter(|narrow| {
+            let numbers = || scene.pairs(&right).map(|(found, _)| found);
+            numbers().all(|x| narrow.round(x) == x || !x.is_finite()) && numbers().any(|x| x != 0.0)
+        })
+        .map(|narrow| {
+            let made = scene
+                .candidate
+                .zip(&right, |found, right| narrow.snapped(right, found));
+            let claim = format!("the result is rounded to {}", narrow.name());
+            scene.fit(&made.unwrap_or_default(), basis, claim)
+        })
+        .min_by(|a, b| a.residual.total_cmp(&b.residual))
+        .into_iter()
+        .collect()
+}
