@@ -44,6 +44,6 @@ pub mod trace;
 pub mod verify;
 pub mod vote;
 
-pub use compare::{Options, Which, compare, compare_with_model, inspect, many, pairing};
+pub use compare::{Options, Which, calibrate, compare, compare_with_model, inspect, many, pairing};
 pub use error::Error;
 pub use judge::exit_code;

@@ -3,9 +3,11 @@
 
 mod support;
 
-use parity::Options;
+use parity::judge::{Calibration, Tolerances};
 use parity::report::v1::Report;
+use parity::{Options, calibrate};
 use serde_json::json;
+use std::sync::Arc;
 use support::{Folder, Line, compare_with, noise, record};
 
 const STAGES: [&str; 17] = [
@@ -50,6 +52,10 @@ fn trace(layers: usize, error: &dyn Fn(&str, i64) -> f32) -> Vec<Line> {
 }
 
 fn compare(weights: &str, reference: &[Line], candidate: &[Line]) -> Report {
+    compare_by(weights, reference, candidate, &Options::default())
+}
+
+fn compare_by(weights: &str, reference: &[Line], candidate: &[Line], options: &Options) -> Report {
     let folder = Folder::new();
     let run = json!({"format_version": 1, "team": "test",
         "model": {"sha256": "aa", "architecture": "llama", "layers": 4, "weights": weights},
@@ -60,7 +66,7 @@ fn compare(weights: &str, reference: &[Line], candidate: &[Line]) -> Report {
     compare_with(
         &folder.write("ref.jsonl", reference),
         &folder.write("cand.jsonl", candidate),
-        &Options::default(),
+        options,
     )
 }
 
@@ -262,5 +268,152 @@ fn where_the_evidence_ends_is_said_with_what_to_capture() {
             .any(|reason| reason.contains("ORCH_LOG_FILTER")),
         "{:?}",
         report.reasons
+    );
+}
+
+#[test]
+fn a_tolerance_excuses_tightens_or_can_be_deleted() {
+    let wrong = |name: &str, _: i64| match name {
+        "layer_1_ffn_act" | "layer_1_ffn_out" => 0.02,
+        _ => 1e-6,
+    };
+    let (reference, candidate) = (trace(3, &|_, _| 0.0), trace(3, &wrong));
+    let with = |checkpoint: &str, limit: f64| {
+        let text = format!(
+            "[[tolerance]]\ncheckpoint = \"{checkpoint}\"\ndtype = \"f32\"\nmax_relative_rmse = {limit}\nreason = \"test\"\n"
+        );
+        let options = Options {
+            tolerances: Tolerances::parse(&text).unwrap(),
+            ..Options::default()
+        };
+        compare_by("F32", &reference, &candidate, &options)
+    };
+    assert_eq!(compare("F32", &reference, &candidate).verdict, "diverged");
+    let excused = with("layer_*_ffn_act", 0.05);
+    assert_eq!(
+        (excused.verdict.as_str(), excused.exit_code),
+        // What is computed from it is more than the whole model should gather, and no mistake.
+        ("drift", 0)
+    );
+    let entry = &excused.tolerances[0];
+    // Two positions of three layers, of which one is wrong.
+    assert_eq!((entry.pairs, entry.excused, entry.needless), (6, 2, false));
+    let too_tight = with("layer_*_ffn_act", 0.01);
+    assert_eq!(too_tight.verdict, "diverged");
+    assert_eq!(
+        too_tight.first_divergence.unwrap().checkpoint,
+        "layer_1_ffn_act"
+    );
+    // Less than the noise allows: a requirement, which is not needless however well it is met.
+    let tightened = with("layer_2_attn_norm", 1.1e-6);
+    assert!(!tightened.tolerances[0].needless);
+    let tightened = with("layer_2_attn_norm", 1e-9);
+    assert_eq!(
+        tightened.first_divergence.unwrap().checkpoint,
+        "layer_1_ffn_act"
+    );
+    assert_eq!(tightened.origins.len(), 2);
+    // It excuses nothing.
+    let clean = trace(3, &|_, _| 1e-6);
+    let text = "[[tolerance]]\ncheckpoint = \"layer_1_ffn_act\"\nmax_relative_rmse = 0.05\nreason = \"once wrong\"\n";
+    let options = Options {
+        tolerances: Tolerances::parse(text).unwrap(),
+        ..Options::default()
+    };
+    let report = compare_by("F32", &reference, &clean, &options);
+    assert_eq!((report.verdict.as_str(), report.exit_code), ("rounding", 1));
+    assert!(report.tolerances[0].needless);
+    let last = report.reasons.last().unwrap();
+    assert_eq!(
+        last,
+        "the tolerance of `layer_1_ffn_act` is no longer needed and can be deleted"
+    );
+}
+
+#[test]
+fn strictness_fails_drift() {
+    let smooth = trace(3, &|_, _| 1e-3);
+    let options = Options {
+        strict: true,
+        ..Options::default()
+    };
+    // The embedding starts below its own limit.
+    let drifting = trace(3, &|name, _| if name == "embedding" { 3e-5 } else { 6e-5 });
+    let report = compare_by("F32", &trace(3, &|_, _| 0.0), &drifting, &options);
+    assert_eq!((report.verdict.as_str(), report.exit_code), ("drift", 1));
+    let report = compare_by("F32", &smooth, &smooth, &options);
+    assert_eq!((report.verdict.as_str(), report.exit_code), ("match", 0));
+}
+
+#[test]
+fn calibrated_noise_replaces_the_model() {
+    let noisy = |name: &str, _: i64| match name {
+        // An engine whose products are noisier than its weights explain.
+        name if name.ends_with("ffn_gate") || name.ends_with("ffn_act") => 2e-3,
+        _ => 1e-6,
+    };
+    let (reference, other) = (trace(3, &|_, _| 0.0), trace(3, &noisy));
+    assert_eq!(compare("F32", &reference, &other).verdict, "diverged");
+
+    let folder = Folder::new();
+    let run = json!({"format_version": 1, "team": "test",
+        "model": {"sha256": "aa", "architecture": "llama", "layers": 4, "weights": "F32"},
+        "settings": {"kv_type": "f32", "flash_attn": "off"}});
+    for name in ["ref", "other"] {
+        folder.write_bytes(&format!("{name}.run.json"), run.to_string().as_bytes());
+    }
+    let traces = [
+        folder.write("ref.jsonl", &reference),
+        folder.write("other.jsonl", &other),
+    ];
+    let mut calibration = Calibration::new(vec!["ref.jsonl".to_owned(), "other.jsonl".to_owned()]);
+    let options = Options::default();
+    let measured = calibrate(
+        &mut calibration,
+        &traces[0],
+        &traces[1],
+        &options,
+        &mut |_| {},
+    );
+    assert_eq!(measured.unwrap(), 2 * (1 + 3 * 17 + 2));
+    let own = calibration.of("layer_1_ffn_gate").unwrap().own;
+    assert!((1.9e-3..2.1e-3).contains(&own), "{own}");
+    // A layer that was not measured has the noise of the others.
+    assert_eq!(
+        calibration.of("layer_99_ffn_gate").unwrap().own,
+        [0, 1, 2]
+            .map(|layer| calibration
+                .of(&format!("layer_{layer}_ffn_gate"))
+                .unwrap()
+                .own)
+            .into_iter()
+            .fold(0.0, f64::max)
+    );
+    let text = calibration.to_toml();
+    let read = Calibration::parse(&text).unwrap();
+    assert_eq!(read.len(), calibration.len());
+    assert_eq!(read.runs, calibration.runs);
+    assert!(Calibration::parse(&text.replace("format_version = 1", "format_version = 2")).is_err());
+
+    let options = Options {
+        calibration: Some(Arc::new(read)),
+        ..Options::default()
+    };
+    let report = compare_by("F32", &reference, &other, &options);
+    assert_eq!(report.verdict, "rounding", "{:?}", report.reasons);
+    assert!(
+        report
+            .floors
+            .iter()
+            .any(|floor| floor.floor == "calibrated")
+    );
+    let worse = trace(3, &|name, position| match noisy(name, position) {
+        noise if noise > 1e-5 => 10.0 * noise,
+        noise => noise,
+    });
+    let report = compare_by("F32", &reference, &worse, &options);
+    assert_eq!(
+        report.first_divergence.unwrap().checkpoint,
+        "layer_0_ffn_gate"
     );
 }

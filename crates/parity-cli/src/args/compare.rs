@@ -33,9 +33,26 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "NMSE", value_parser = threshold)]
     pub(crate) threshold: Option<f64>,
 
+    /// Noise measured by `parity calibrate`, instead of the model of noise
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["threshold", "bands"])]
+    pub(crate) noise: Option<PathBuf>,
+
+    /// Limits of single checkpoints, each with a reason; one that is no longer needed fails the run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tolerances: Option<PathBuf>,
+
+    /// Exit with 1 where the runs drift apart by more than noise, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+
     /// Judge by the bands of the largest absolute difference: 1 and above diverges
     #[arg(long, conflicts_with = "threshold")]
     pub(crate) bands: bool,
+
+    /// The model, a GGUF file: operations are computed anew from the candidate's own inputs, without the noise of these
+    #[cfg(feature = "llama")]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
 
     /// Compare only these checkpoints; `*` and `?` stand for others, a leading `!` excludes; can be repeated
     #[arg(long, value_name = "GLOB")]
@@ -84,6 +101,8 @@ Examples:
   parity compare ref.jsonl cand.jsonl --format json | jq .first_divergence.checkpoint
   # Several candidates, one table
   parity compare ref.jsonl cuda.jsonl cpu.jsonl metal.jsonl
+  # With the model at hand, small mistakes show that noise hides
+  parity compare ref.jsonl cand.jsonl --model model.gguf
   # In CI, with an own limit: a relative error of 1 % is an NMSE of 1e-4
   parity compare ref.jsonl cand.jsonl --threshold 1e-4";
 

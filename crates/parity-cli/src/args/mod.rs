@@ -2,6 +2,7 @@
 
 mod align;
 mod baseline;
+mod calibrate;
 #[cfg(feature = "llama")]
 mod capture;
 mod check;
@@ -20,6 +21,7 @@ mod vote;
 
 pub(crate) use align::Align;
 pub(crate) use baseline::{BaselineCommand, BaselineSave, GateArgs};
+pub(crate) use calibrate::Calibrate;
 #[cfg(feature = "llama")]
 pub(crate) use capture::{Capture, CaptureCommand, CaptureLlama, CaptureProgram, DetailArg};
 pub(crate) use check::Check;
@@ -63,8 +65,8 @@ Examples:
   parity compare ref.jsonl cand.jsonl
 
 Exit codes:
-  0  match or rounding
-  1  diverged
+  0  match, rounding or drift
+  1  diverged; drift with --strict
   2  wrong usage, unreadable input
   3  not comparable";
 
@@ -75,8 +77,8 @@ Examples:
   parity compare ref.jsonl cand.jsonl --checkpoint 'layer_3_*' -v
 
 Exit codes:
-  0  match or rounding
-  1  diverged
+  0  match, rounding or drift
+  1  diverged; drift with --strict
   2  wrong usage, unreadable input
   3  not comparable";
 
@@ -85,6 +87,8 @@ Exit codes:
 pub(crate) enum Command {
     /// Compare two traces and say where they first disagree
     Compare(Compare),
+    /// Measure the noise between runs that are all right, for `compare --noise`
+    Calibrate(Calibrate),
     /// Compare several traces without a reference and name the odd one out
     Vote(Vote),
     /// Show what is compared with what, or propose it from the numbers

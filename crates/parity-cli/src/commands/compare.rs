@@ -3,15 +3,19 @@
 use super::{many, watch};
 use crate::args::{ColorWhen, Compare, ReportFormat};
 use crate::failure::Failure;
+#[cfg(feature = "llama")]
+use crate::model::Model;
 use crate::{progress, terminal};
 use orch_log::Filter;
-use parity::judge::Criterion;
+use parity::judge::{Calibration, Criterion, Tolerances};
+use parity::recompute::Weights;
 use parity::report::{Csv, Html, Json, Junit, Markdown, Render, Screen, Text, v1::Report};
 use parity::trace::Trace;
-use parity::{Options, compare};
+use parity::{Options, compare_with_model};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Compares, writes the report, and gives the verdict's exit code.
 pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
@@ -31,7 +35,17 @@ pub(super) fn once(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     // Before the work, not after it.
     let file = args.output.as_deref().map(create).transpose()?;
 
-    let report = compared(&reference, &candidate, &options)?;
+    #[cfg(feature = "llama")]
+    let model = args
+        .model
+        .as_deref()
+        .map(|path| Model::open(path, candidate.run().info()))
+        .transpose()?;
+    #[cfg(feature = "llama")]
+    let weights = model.as_ref().map(|model| model as &dyn Weights);
+    #[cfg(not(feature = "llama"))]
+    let weights: Option<&dyn Weights> = None;
+    let report = compared_by_model(&reference, &candidate, &options, weights)?;
     let code = report.exit_code;
     match file {
         Some((file, path)) => {
@@ -55,10 +69,18 @@ pub(super) fn compared(
     candidate: &Trace,
     options: &Options,
 ) -> Result<Report, Failure> {
+    compared_by_model(reference, candidate, options, None)
+}
+
+fn compared_by_model(
+    reference: &Trace,
+    candidate: &Trace,
+    options: &Options,
+    weights: Option<&dyn Weights>,
+) -> Result<Report, Failure> {
     let bar = progress::bytes("comparing", reference.len_bytes() + candidate.len_bytes());
-    let report = compare(reference, candidate, options, &mut |progress| {
-        bar.set_position(progress.read_bytes);
-    });
+    let mut advance = |progress: parity::align::Progress| bar.set_position(progress.read_bytes);
+    let report = compare_with_model(reference, candidate, options, weights, &mut advance);
     bar.finish_and_clear();
     Ok(report?)
 }
@@ -86,7 +108,35 @@ pub(super) fn options(args: &Compare) -> Result<Options, Failure> {
         } else {
             0
         },
+        calibration: read(args.noise.as_deref(), "noise file", Calibration::parse)?.map(Arc::new),
+        tolerances: read(
+            args.tolerances.as_deref(),
+            "tolerance file",
+            Tolerances::parse,
+        )?
+        .unwrap_or_default(),
+        strict: args.strict,
     })
+}
+
+/// Reads and parses a file that was named.
+fn read<T>(
+    path: Option<&Path>,
+    what: &str,
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Failure> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::message(format!(
+            "cannot read the {what} `{}`: {error}",
+            path.display()
+        ))
+    })?;
+    parse(&text)
+        .map(Some)
+        .map_err(|message| Failure::message(format!("{what} `{}`: {message}", path.display())))
 }
 
 fn render(

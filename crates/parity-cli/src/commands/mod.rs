@@ -2,6 +2,7 @@
 
 mod align;
 mod baseline;
+mod calibrate;
 #[cfg(feature = "llama")]
 mod capture;
 mod check;
@@ -31,6 +32,7 @@ use std::io::Write;
 pub(crate) fn run(args: Args) -> Result<u8, Failure> {
     match args.command {
         Command::Compare(compare) => compare::run(&compare, args.color),
+        Command::Calibrate(calibrate) => calibrate::run(&calibrate),
         Command::Align(align) => align::run(&align, args.color),
         Command::Vote(vote) => vote::run(&vote, args.color),
         Command::Merge(merge) => merge::run(&merge, args.color),

@@ -1,5 +1,6 @@
 //! The whole comparison: check, align, measure, judge, report.
 
+mod calibrate;
 mod causes;
 mod comparable;
 mod inspect;
@@ -15,6 +16,7 @@ mod setup;
 mod undone;
 mod views;
 
+pub use calibrate::calibrate;
 pub use inspect::{Which, inspect};
 pub use many::many;
 pub use options::Options;

@@ -1,8 +1,9 @@
 //! What a comparison can be told.
 
 use crate::align::maps::Choice;
-use crate::judge::Criterion;
+use crate::judge::{Calibration, Criterion, Tolerances};
 use orch_log::Filter;
+use std::sync::Arc;
 
 /// Settings of a comparison.
 #[derive(Clone, Debug)]
@@ -27,6 +28,12 @@ pub struct Options {
     /// Of how many checkpoints the worst pair is looked at closely: histograms, errors along the axes. Each costs reading
     /// its tensors again. Default: 0.
     pub inspect: usize,
+    /// Noise measured between reference runs, instead of the model of noise. Default: none.
+    pub calibration: Option<Arc<Calibration>>,
+    /// Limits of single checkpoints. Default: none.
+    pub tolerances: Tolerances,
+    /// `drift` fails too. Default: it does not.
+    pub strict: bool,
 }
 
 impl Default for Options {
@@ -41,6 +48,9 @@ impl Default for Options {
             candidate_map: Choice::default(),
             cells: false,
             inspect: 0,
+            calibration: None,
+            tolerances: Tolerances::default(),
+            strict: false,
         }
     }
 }

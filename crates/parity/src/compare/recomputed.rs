@@ -24,6 +24,19 @@ const ELEMENTS: u64 = 64 << 20;
 /// How many times the usual deviation of an engine's operations of one kind is still its arithmetic.
 const USUAL: f64 = 30.0;
 
+/// The share of what its class of weights explains that an engine with ggml's arithmetic may show: where two round an
+/// activation that lies between two integers differently, a product differs by a step of that one element.
+const FLIPS: f64 = 0.1;
+
+/// How far a logged result is from what its inputs give.
+#[derive(Clone, Copy, Debug)]
+struct Deviation {
+    /// Relative RMSE.
+    error: f64,
+    /// The engine's arithmetic is nearer than f64.
+    by_engine: bool,
+}
+
 /// One trace, ready for computing.
 struct Side<'t> {
     index: Index<'t>,
@@ -76,9 +89,11 @@ pub(super) fn judge_recomputed(
         let name = tally.name(pair.name).to_owned();
         let kind = tally.judgement().step_kind(pair.name);
         let usual = usual.get(&(kind as u8)).copied().unwrap_or(0.0);
-        let Some(own) = tally.recomputed_rounding(kind, &pair, USUAL * usual) else {
+        let flips = if deviation.by_engine { FLIPS } else { 0.0 };
+        let Some(own) = tally.recomputed_rounding(kind, &pair, USUAL * usual, flips) else {
             continue;
         };
+        let deviation = deviation.error;
         let is_suspicious = pair.local.is_some_and(|local| local.excess() > 1.0);
         let local = |error: f64, floor| LocalError {
             error: error as f32,
@@ -93,6 +108,7 @@ pub(super) fn judge_recomputed(
         let Some(of_reference) = deviation_of(&reference, &pair, &name, weights, own)? else {
             continue;
         };
+        let of_reference = of_reference.error;
         match (deviation <= own, of_reference <= own) {
             (true, true) | (false, true) => {
                 locals.push((pair_index, local(deviation, Floor::Recomputed)));
@@ -119,7 +135,7 @@ fn deviations(
     tally: &Tally,
     candidate: &Side<'_>,
     weights: &dyn Weights,
-) -> Result<Vec<(usize, f64)>, Error> {
+) -> Result<Vec<(usize, Deviation)>, Error> {
     let mut found = Vec::new();
     let mut spent = 0;
     for (index, pair) in tally.pairs().iter().enumerate() {
@@ -144,7 +160,7 @@ fn deviation_of(
     name: &str,
     weights: &dyn Weights,
     enough: f64,
-) -> Result<Option<f64>, Error> {
+) -> Result<Option<Deviation>, Error> {
     let Some(operation) = operation(&side.hparams, name) else {
         return Ok(None);
     };
@@ -167,17 +183,19 @@ fn deviation_of(
     let Ok(inputs) = Inputs::gather(&operation, &side.index, seq, range.clone())? else {
         return Ok(None);
     };
-    let mut nearest: Option<f64> = None;
+    let mut nearest: Option<Deviation> = None;
     for arithmetic in [Arithmetic::F64, Arithmetic::Engine] {
         let none = Hypothesis::none();
         // What cannot be computed so may be computed otherwise.
         let Ok(expected) = recompute(&operation, &inputs, weights, arithmetic, &none) else {
             continue;
         };
-        let deviation = deviation(&operation, range.clone(), expected, &found);
-        let nearer = nearest.map_or(deviation, |nearest| nearest.min(deviation));
-        nearest = Some(nearer);
-        if nearer <= enough {
+        let error = deviation(&operation, range.clone(), expected, &found);
+        if nearest.is_none_or(|nearest| error < nearest.error) {
+            let by_engine = arithmetic == Arithmetic::Engine;
+            nearest = Some(Deviation { error, by_engine });
+        }
+        if error <= enough {
             break;
         }
     }
@@ -200,11 +218,11 @@ fn deviation(operation: &Operation, rows: Range<i64>, mut expected: Dense, found
 }
 
 /// The median deviation of each kind of operation: what the engine's arithmetic does everywhere.
-fn usual(tally: &Tally, deviations: &[(usize, f64)]) -> BTreeMap<u8, f64> {
+fn usual(tally: &Tally, deviations: &[(usize, Deviation)]) -> BTreeMap<u8, f64> {
     let mut by_kind: BTreeMap<u8, Vec<f64>> = BTreeMap::new();
     for (index, deviation) in deviations {
         let kind: Step = tally.judgement().step_kind(tally.pairs()[*index].name);
-        by_kind.entry(kind as u8).or_default().push(*deviation);
+        by_kind.entry(kind as u8).or_default().push(deviation.error);
     }
     by_kind
         .into_iter()

@@ -11,10 +11,10 @@ use crate::align::Progress;
 use crate::check::soundness::{Finding as Damage, is_damaged};
 use crate::check::{Code, Findings, SameInput, Side, Survey, compare_runs};
 use crate::error::Error;
-use crate::judge::{Criterion, Detail, Limit, Noise, Tally, Verdict};
+use crate::judge::{Criterion, Detail, Limit, Noise, Tally, ToleranceUse, Verdict, exit_code};
 use crate::recompute::Weights;
 use crate::report::v1::Report;
-use crate::report::{Material, build, cells, edges};
+use crate::report::{Material, build, cells, edges, tolerances};
 use crate::trace::Trace;
 
 /// How many pairs pass between two calls of `progress`.
@@ -79,6 +79,7 @@ pub fn compare_with_model(
     let surveys = (&reference_survey, &candidate_survey);
     tally.judge();
     judge_recomputed(&context, &mut tally, weights)?;
+    let uses = tally.apply(&options.tolerances);
     tally.find_origins();
     show_first(&context, &mut tally)?;
     note_coverage(&mut findings, &pairing, &tally, surveys, options);
@@ -112,7 +113,29 @@ pub fn compare_with_model(
     }
     report.causes = causes(&context, &tally, weights)?;
     report.inspections = inspect_worst(&setup, (reference, candidate), &tally, options)?;
+    note_strictness(&mut report, options, &uses);
     Ok(report)
+}
+
+/// What fails a run whose verdict would not.
+fn note_strictness(report: &mut Report, options: &Options, uses: &[ToleranceUse]) {
+    report.tolerances = tolerances(&options.tolerances, uses);
+    let needless: Vec<String> = report
+        .tolerances
+        .iter()
+        .filter(|tolerance| tolerance.needless)
+        .map(|tolerance| {
+            format!(
+                "the tolerance of `{}` is no longer needed and can be deleted",
+                tolerance.checkpoint
+            )
+        })
+        .collect();
+    let fails = !needless.is_empty() || options.strict && report.verdict == Verdict::Drift.name();
+    if fails && report.exit_code == exit_code::AGREES {
+        report.exit_code = exit_code::DIVERGED;
+    }
+    report.reasons.extend(needless);
 }
 
 /// Reads the pair of the first divergence once more: which one it is was not known when it passed.
@@ -145,10 +168,10 @@ fn literal(name: &str) -> String {
 
 pub(super) fn limit(reference: &Trace, candidate: &Trace, options: &Options) -> Limit {
     match options.criterion {
-        Criterion::Noise => Limit::Noise(Noise::of_runs(
-            reference.run().info(),
-            candidate.run().info(),
-        )),
+        Criterion::Noise => {
+            let noise = Noise::of_runs(reference.run().info(), candidate.run().info());
+            Limit::Noise(noise.calibrated(options.calibration.clone()))
+        }
         Criterion::MaxNmse(limit) => Limit::MaxNmse(limit),
         Criterion::Bands => Limit::Bands,
     }

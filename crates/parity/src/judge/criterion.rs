@@ -17,7 +17,7 @@ pub enum Criterion {
 }
 
 /// The criterion with its numbers.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Limit {
     /// From the noise table.
     Noise(Noise),

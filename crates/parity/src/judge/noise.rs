@@ -1,11 +1,13 @@
 //! How much disagreement is rounding: measured, by kind of weights and by operation.
 
-use super::blame::Kind;
+use super::blame::{Floor, Kind};
+use super::calibration::Calibration;
 use super::own::OwnRounding;
 use super::summary::PairSummary;
 use super::weights::WeightClass;
 use crate::align::{Place, Stage};
 use crate::trace::RunInfo;
+use std::sync::Arc;
 
 /// Rounding noise of one kind of weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,11 +128,16 @@ const OPERATIONS: [OperationRow; 5] = [
 /// Gain of what is outside the layers (logits show up to this much) or has a name of its own.
 const OTHER_GAIN: f64 = 2.7;
 
+/// How many times the noise between reference runs is still noise: they differ less among each other than from another
+/// engine, and a few runs do not show the largest there is.
+const CALIBRATED_MARGIN: f64 = 3.0;
+
 /// The limits for a pair of runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Noise {
     row: &'static ClassRow,
     own: OwnRounding,
+    calibration: Option<Arc<Calibration>>,
     /// Whether both run files name the weights; else at least one was taken for 16-bit floats.
     pub is_known: bool,
 }
@@ -152,6 +159,7 @@ impl Noise {
         Self {
             row: &CLASSES[class as usize],
             own: OwnRounding::of_class(class),
+            calibration: None,
             is_known,
         }
     }
@@ -180,8 +188,24 @@ impl Noise {
         self.row.reason
     }
 
+    /// The same with noise that was measured, where it was.
+    pub fn calibrated(mut self, calibration: Option<Arc<Calibration>>) -> Self {
+        self.calibration = calibration;
+        self
+    }
+
+    /// The measured noise, if it was given.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_deref()
+    }
+
     /// Largest NMSE of a checkpoint that is still rounding.
     pub fn max_nmse(&self, checkpoint: &str) -> f64 {
+        if let Some(measured) = self.calibration().and_then(|noise| noise.of(checkpoint)) {
+            return (measured.gathered * CALIBRATED_MARGIN)
+                .max(Self::EXACT)
+                .powi(2);
+        }
         let gain = match Place::of(checkpoint) {
             Some(Place::Layer(_, stage)) => OPERATIONS
                 .iter()
@@ -195,21 +219,46 @@ impl Noise {
     /// How many times the error that inputs explain is still taken for theirs.
     pub(super) const PROPAGATION_MARGIN: f64 = 1.5;
 
+    /// What runs of one engine agree to bit for bit another one still rounds.
+    const EXACT: f64 = 4e-6;
+
     /// Relative RMSE that the last step to this pair may add by itself; for several steps in one, what the whole model
     /// may gather.
-    pub(super) fn own_rounding(&self, kind: Kind, checkpoint: &str, pair: &PairSummary) -> f64 {
-        self.own
+    pub(super) fn own_rounding(
+        &self,
+        kind: Kind,
+        checkpoint: &str,
+        pair: &PairSummary,
+    ) -> (f64, Floor) {
+        if let Some(measured) = self.calibration().and_then(|noise| noise.of(checkpoint)) {
+            let own = match kind {
+                Kind::Unknown => measured.gathered,
+                _ => measured.own,
+            };
+            let own = (own * CALIBRATED_MARGIN).max(Self::EXACT);
+            return (own, Floor::Calibrated);
+        }
+        let own = self
+            .own
             .allowed(kind, pair.positions().end, f64::from(pair.storage_unit))
-            .unwrap_or_else(|| self.max_nmse(checkpoint).sqrt())
+            .unwrap_or_else(|| self.max_nmse(checkpoint).sqrt());
+        (own, Floor::Model)
     }
 
     /// Relative RMSE that a step may show against its recomputation, for an engine that usually shows `usual`.
-    pub(super) fn recomputed_rounding(&self, kind: Kind, pair: &PairSummary, usual: f64) -> f64 {
+    /// `flips` is the share of what its weights explain that it may show at any time.
+    pub(super) fn recomputed_rounding(
+        &self,
+        kind: Kind,
+        pair: &PairSummary,
+        usual: f64,
+        flips: f64,
+    ) -> f64 {
         self.own.recomputed(
             kind,
             pair.positions().end,
             f64::from(pair.storage_unit),
-            usual,
+            (usual, flips),
         )
     }
 

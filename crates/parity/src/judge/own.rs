@@ -101,13 +101,22 @@ impl OwnRounding {
     ///
     /// An engine that computes a kind of operation more coarsely does so everywhere, by `usual`; that is its arithmetic
     /// and no mistake, as long as the class of the weights explains it.
-    pub(super) fn recomputed(&self, kind: Kind, end: i64, storage_unit: f64, usual: f64) -> f64 {
+    pub(super) fn recomputed(
+        &self,
+        kind: Kind,
+        end: i64,
+        storage_unit: f64,
+        (usual, flips): (f64, f64),
+    ) -> f64 {
         let exact = match kind {
             Kind::Rope => RECOMPUTED + 2e-7 * end.max(0) as f64,
             _ => RECOMPUTED,
         };
         let explained = self.allowed(kind, end, storage_unit).unwrap_or(exact);
-        exact.max(usual.min(explained)).max(STORAGE * storage_unit)
+        exact
+            .max(usual.min(explained))
+            .max(flips * explained)
+            .max(STORAGE * storage_unit)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What all measured pairs say together, in memory that does not grow with their number.
 
 use super::bands::BandCounts;
-use super::blame::{Judgement, Kind, LocalError, Origin};
+use super::blame::{Floor, Judgement, Kind, LocalError, Origin};
 use super::criterion::Limit;
 use super::detail::{Compared, Detail};
 use super::first::First;
 use super::summary::PairSummary;
+use super::tolerance::{ToleranceUse, Tolerances};
 use crate::align::{Key, NameId, Names, Pair};
 use crate::measure::{Basis, Logits, Measured};
 
@@ -179,11 +180,55 @@ impl Tally {
         kind: Kind,
         pair: &PairSummary,
         usual: f64,
+        flips: f64,
     ) -> Option<f64> {
         match &self.limit {
-            Limit::Noise(noise) => Some(noise.recomputed_rounding(kind, pair, usual)),
+            Limit::Noise(noise) => Some(noise.recomputed_rounding(kind, pair, usual, flips)),
             _ => None,
         }
+    }
+
+    /// Holds pairs to what the user tolerates instead, and says what became of each entry.
+    pub(crate) fn apply(&mut self, tolerances: &Tolerances) -> Vec<ToleranceUse> {
+        let mut uses = vec![ToleranceUse::default(); tolerances.entries.len()];
+        if uses.is_empty() {
+            return uses;
+        }
+        for pair in &mut self.pairs {
+            let name = self.names.name(pair.name);
+            let unit = f64::from(pair.storage_unit);
+            let Some((index, entry)) = tolerances.find(name, unit) else {
+                continue;
+            };
+            let (used, error) = (&mut uses[index], pair.relative_rmse());
+            let exceeds = error.is_nan() || error > entry.max_relative_rmse;
+            let was_blamed = match pair.local {
+                Some(local) => local.excess() > 1.0 || pair.above_limit,
+                None => pair.above_limit,
+            };
+            let allowed = pair
+                .local
+                .map(|local| f64::from(local.explained + local.own));
+            let table = self.limit.max_nmse(name).map(f64::sqrt);
+            let is_tighter = allowed
+                .or(table)
+                .is_some_and(|allowed| allowed > entry.max_relative_rmse);
+            used.pairs += 1;
+            used.excused += u64::from(was_blamed && !exceeds);
+            used.tightened += u64::from(is_tighter);
+            let tally = &mut self.checkpoints[pair.name.index()];
+            let (before, after) = (u64::from(pair.above_limit), u64::from(exceeds));
+            tally.above_limit = tally.above_limit - before + after;
+            self.above_limit = self.above_limit - before + after;
+            pair.above_limit = exceeds;
+            pair.local = pair.local.map(|_| LocalError {
+                error: error as f32,
+                explained: 0.0,
+                own: entry.max_relative_rmse as f32,
+                floor: Floor::Tolerance,
+            });
+        }
+        uses
     }
 
     /// Finds the origins among the pairs judged.

@@ -70,6 +70,7 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
             .collect(),
         findings,
         origins: origins(tally),
+        tolerances: Vec::new(),
         floors: floors(tally),
         growth: growth(tally),
         cells: None,

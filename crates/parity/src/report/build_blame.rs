@@ -4,7 +4,7 @@ use super::Number;
 use super::build_pair::{input_error, local_error};
 use super::v1;
 use crate::align::{Place, Stage};
-use crate::judge::{Floor, Origin, Tally};
+use crate::judge::{Floor, Origin, Tally, ToleranceUse, Tolerances};
 
 /// All origins.
 pub(super) fn origins(tally: &Tally) -> Vec<v1::Origin> {
@@ -71,6 +71,8 @@ fn filter(checkpoint: &str, uncaptured: &[String]) -> Option<String> {
 pub(super) fn floors(tally: &Tally) -> Vec<v1::FloorCount> {
     let all = [
         Floor::Recomputed,
+        Floor::RecomputedReference,
+        Floor::Tolerance,
         Floor::Calibrated,
         Floor::Model,
         Floor::Gathered,
@@ -113,4 +115,22 @@ pub(super) fn growth(tally: &Tally) -> Vec<v1::Growth> {
         .collect();
     stream.sort_by_key(|(place, _)| *place);
     stream.into_iter().map(|(_, growth)| growth).collect()
+}
+
+/// What became of each entry of a tolerance file.
+pub(crate) fn tolerances(file: &Tolerances, uses: &[ToleranceUse]) -> Vec<v1::ToleranceUse> {
+    file.entries
+        .iter()
+        .zip(uses)
+        .map(|(entry, used)| v1::ToleranceUse {
+            checkpoint: entry.checkpoint.clone(),
+            dtype: entry.dtype.map(|dtype| dtype.to_string()),
+            max_relative_rmse: Number(entry.max_relative_rmse),
+            reason: entry.reason.clone(),
+            pairs: used.pairs,
+            excused: used.excused,
+            tightened: used.tightened,
+            needless: used.is_needless(),
+        })
+        .collect()
 }

@@ -16,6 +16,8 @@ pub enum Floor {
     Model,
     /// The same with its own rounding measured by `parity calibrate`.
     Calibrated,
+    /// A limit that the user set.
+    Tolerance,
     /// The operation computed anew from the candidate's own inputs.
     Recomputed,
     /// The same from the reference's: it is the reference that deviates.
@@ -29,6 +31,7 @@ impl Floor {
             Self::Gathered => "gathered",
             Self::Model => "model",
             Self::Calibrated => "calibrated",
+            Self::Tolerance => "tolerance",
             Self::Recomputed => "recomputed",
             Self::RecomputedReference => "recomputed reference",
         }
@@ -140,12 +143,12 @@ impl Judge<'_> {
             f64::INFINITY
         };
         let explained = propagated(kind, inputs, rms) * Noise::PROPAGATION_MARGIN * beyond;
-        let own = self.noise.own_rounding(kind, checkpoint, pair);
+        let (own, floor) = self.noise.own_rounding(kind, checkpoint, pair);
         LocalError {
             error: pair.relative_rmse() as f32,
             explained: (explained * slack) as f32,
             own: (own * slack) as f32,
-            floor: Floor::Model,
+            floor,
         }
     }
 

@@ -65,3 +65,24 @@ pub struct Growth {
     /// The largest relative RMSE of any of its pairs.
     pub relative_rmse: Number,
 }
+
+/// What became of an entry of a tolerance file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ToleranceUse {
+    /// Which checkpoints, as a glob.
+    pub checkpoint: String,
+    /// Storage type, where the entry names one.
+    pub dtype: Option<String>,
+    /// Largest relative RMSE that it tolerates.
+    pub max_relative_rmse: Number,
+    /// Why.
+    pub reason: String,
+    /// Pairs that it was applied to.
+    pub pairs: u64,
+    /// Of them those that would have counted as more than rounding without it.
+    pub excused: u64,
+    /// Of them those that it holds to less than the noise allows.
+    pub tightened: u64,
+    /// It changes nothing: the run fails until it is deleted.
+    pub needless: bool,
+}

@@ -26,7 +26,7 @@ pub use coverage::{
 };
 pub use figures::HistogramBin;
 pub use inspection::{AxisErrors, DifferenceHistogram, ErrorMap, Inspection, ValueHistogram};
-pub use local::{FloorCount, Growth, LocalError, Origin};
+pub use local::{FloorCount, Growth, LocalError, Origin, ToleranceUse};
 pub use logits::{ChangeCause, Logits, TokenChange};
 pub use many::Many;
 pub use pair::{
@@ -82,6 +82,9 @@ pub struct Report {
     /// All places where disagreement begins, the first in dataflow order first.
     #[serde(default)]
     pub origins: Vec<Origin>,
+    /// What became of each entry of the tolerance file.
+    #[serde(default)]
+    pub tolerances: Vec<ToleranceUse>,
     /// How many pairs were held against what.
     #[serde(default)]
     pub floors: Vec<FloorCount>,
