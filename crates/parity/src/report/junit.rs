@@ -32,11 +32,16 @@ impl Render for Junit {
         let mut suite = vec![("name", "numeric parity".to_owned())];
         suite.extend(totals.clone());
         start(&mut xml, "testsuite", &suite)?;
-        let reasons: Vec<String> = report
+        let mut reasons: Vec<String> = report
             .reasons
             .iter()
             .map(|reason| sentence(reason))
             .collect();
+        let causes = report.causes.iter().take(3);
+        reasons.extend(causes.map(|cause| {
+            let claim = format!("{} cause {}: {}", cause.certainty, cause.code, cause.claim);
+            sentence(&claim)
+        }));
         case(
             &mut xml,
             "parity",

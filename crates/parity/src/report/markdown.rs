@@ -30,6 +30,17 @@ fn page(report: &Report) -> String {
     for reason in report.reasons.iter().take(6) {
         let _ = writeln!(page, "{}  ", prose(&sentence(reason)));
     }
+    for cause in report.causes.iter().take(3) {
+        let _ = writeln!(
+            page,
+            "\n**{} cause**, {}: {}  \nto make sure: {}  \nto change: {}",
+            prose(&cause.certainty),
+            code(&cause.code),
+            prose(&cause.claim),
+            prose(&cause.confirm),
+            prose(&cause.fix)
+        );
+    }
     worst(&mut page, report);
     findings(&mut page, report);
     coverage(&mut page, report);

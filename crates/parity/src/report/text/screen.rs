@@ -24,7 +24,8 @@ impl Render for Screen {
     fn render(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let mut page = Page::new(self.color, self.unicode);
         tables::title(&mut page, report);
-        let mut left = REASON_LINES;
+        let why = causes(&page, report);
+        let mut left = REASON_LINES - why.len();
         for reason in &report.reasons {
             let lines = page.filled("  ", &sentence(reason));
             if lines.len() > left {
@@ -37,6 +38,9 @@ impl Render for Screen {
             for line in lines {
                 page.line(style::PLAIN, &line);
             }
+        }
+        for line in why {
+            page.line(style::BOLD, &line);
         }
         sparkline(&mut page, report);
         page.end_line();
@@ -61,6 +65,25 @@ impl Render for Screen {
         tables::last_line(&mut page, report);
         out.write_all(page.finish().as_bytes())
     }
+}
+
+/// The likeliest cause in at most three lines.
+fn causes(page: &Page, report: &Report) -> Vec<String> {
+    let Some(cause) = report.causes.first() else {
+        return Vec::new();
+    };
+    let others = report.causes.len() - 1;
+    let more = match others {
+        0 => String::new(),
+        _ => format!(" (or {} more)", count(others as u64)),
+    };
+    let text = format!(
+        "{} cause{more}, {}: {}",
+        cause.certainty, cause.code, cause.claim
+    );
+    let mut lines = page.filled("  ", &sentence(&text));
+    lines.truncate(3);
+    lines
 }
 
 /// Columns of the line of errors.
