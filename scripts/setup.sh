@@ -51,6 +51,29 @@ ensure_build_tools() {
     ensure_packages cmake=cmake clang=clang g++=g++ make=make
 }
 
+# Names a Python that has numpy in NUMERIC_PARITY_NUMPY: one that is there, or one of our own. Without it one test is
+# skipped, and says so.
+ensure_numpy() {
+    local own="$CACHE/numpy/bin/python" python
+    has_numpy() { [ -n "$1" ] && "$1" -c 'import numpy' >/dev/null 2>&1; }
+    for python in "${NUMERIC_PARITY_NUMPY:-}" python3 /usr/bin/python3 "${NUMERIC_PARITY_PYTHON:-}" "$CACHE/hf/bin/python" "$own"; do
+        if has_numpy "$python"; then
+            export NUMERIC_PARITY_NUMPY="$python"
+            return 0
+        fi
+    done
+    say "Installing numpy"
+    mkdir -p "$CACHE"
+    if python3 -m venv "$CACHE/numpy" &&
+        "$own" -m pip install --quiet --disable-pip-version-check --only-binary=:all: numpy && has_numpy "$own"; then
+        export NUMERIC_PARITY_NUMPY="$own"
+    elif (as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends python3-numpy >/dev/null); then
+        export NUMERIC_PARITY_NUMPY=/usr/bin/python3
+    else
+        echo "no numpy: the test against it is skipped" >&2
+    fi
+}
+
 # fetch_wheel REQUIREMENT FOLDER: downloads one wheel, without its dependencies and without installing it.
 fetch_wheel() {
     python3 -m pip --version >/dev/null 2>&1 || {

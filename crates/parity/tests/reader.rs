@@ -373,7 +373,7 @@ fn records_are_read_again_by_their_offset() {
         };
         let again = trace.record_at(located.offset_bytes).unwrap();
         assert_eq!(again.record, located.record);
-        names.push((located.record.checkpoint, located.line));
+        names.push((located.record.checkpoint.clone(), located.line));
     }
     assert_eq!(names, [("a".into(), 1), ("b".into(), 2), ("c".into(), 3)]);
     let error = trace.record_at(3).unwrap_err();

@@ -5,12 +5,13 @@ use super::maps::Reading;
 use super::order::Place;
 use super::stream::{Head, Source, Stream};
 use crate::check::Survey;
-use crate::check::soundness::{Finding, Soundness};
+use crate::check::soundness::Finding;
 use crate::error::Error;
 use crate::trace::{Located, Trace};
 use orch_log::Filter;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread::Scope;
 
 /// Two records of one checkpoint and sequence, and the positions that both have.
 #[derive(Clone, Debug)]
@@ -96,10 +97,13 @@ impl<'t> Lockstep<'t> {
         })
     }
 
-    /// Checks on the way whether each trace is sound.
-    pub fn with_soundness(mut self) -> Self {
+    /// Lets two threads of `scope` read the traces, and check on the way whether each is sound.
+    pub fn with_soundness<'scope>(mut self, scope: &'scope Scope<'scope, '_>) -> Self
+    where
+        't: 'scope,
+    {
         for stream in [&mut self.reference, &mut self.candidate] {
-            stream.soundness = Some(Soundness::of(stream.trace));
+            stream.input.read_ahead(stream.trace, scope);
         }
         self
     }
@@ -118,7 +122,7 @@ impl<'t> Lockstep<'t> {
                 return Ok(None);
             }
             if let (Some(a), Some(b)) = (&reference.head, &candidate.head)
-                && a.lane == b.lane
+                && a.has_lane_of(b)
                 && common(&a.positions(), &b.positions()).is_some()
             {
                 let heads = reference.head.take().zip(candidate.head.take());
@@ -147,30 +151,35 @@ impl<'t> Lockstep<'t> {
         }
     }
 
+    /// Takes back a pair that has been dealt with, whose memory later ones use.
+    pub fn give_back(&mut self, pair: Pair) {
+        self.reference.input.give_back(pair.reference);
+        self.candidate.input.give_back(pair.candidate);
+    }
+
     /// Pairs what two heads have in common; the rest of either waits for another partner.
-    fn pair(&mut self, a: Head, b: Head) -> Pair {
+    fn pair(&mut self, mut a: Head, mut b: Head) -> Pair {
         let positions = common(&a.positions(), &b.positions())
             .expect("heads are only paired where they share positions");
-        let pair = Pair {
+        let shares = [a.share(&positions), b.share(&positions)];
+        self.reference.put_rest_to_wait(&mut a, &positions);
+        self.candidate.put_rest_to_wait(&mut b, &positions);
+        Pair {
             key: Key {
                 token_idx: positions.start,
-                ..a.key.clone()
+                ..a.key
             },
             n_tokens: positions.end.abs_diff(positions.start),
-            reference: a.located(),
-            candidate: b.located(),
-            shares: [a.share(&positions), b.share(&positions)],
-        };
-        self.reference.put_rest_to_wait(a, &positions);
-        self.candidate.put_rest_to_wait(b, &positions);
-        pair
+            reference: a.located,
+            candidate: b.located,
+            shares,
+        }
     }
 
     /// How far both files have been read.
     pub fn progress(&self) -> Progress {
         Progress {
-            read_bytes: self.reference.records.offset_bytes()
-                + self.candidate.records.offset_bytes(),
+            read_bytes: self.reference.input.offset_bytes() + self.candidate.input.offset_bytes(),
             total_bytes: self.reference.trace.len_bytes() + self.candidate.trace.len_bytes(),
         }
     }
@@ -196,10 +205,7 @@ impl<'t> Lockstep<'t> {
 
     /// Both surveys, and what is wrong with each trace where that was asked for; reference first.
     pub fn finish(self) -> [(Survey, Vec<Finding>); 2] {
-        [self.reference, self.candidate].map(|stream| {
-            let found = stream.soundness.map(Soundness::finish);
-            (stream.survey, found.unwrap_or_default())
-        })
+        [self.reference, self.candidate].map(|stream| (stream.survey, stream.input.finish()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which record of one trace is which record of the other.
 
+mod input;
 mod key;
 mod lane;
 pub mod layout;

@@ -1,5 +1,6 @@
 //! Checkpoint names as small numbers.
 
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// A name's number: names count from 0 in the order in which they were first seen.
@@ -16,7 +17,8 @@ impl NameId {
 /// The names seen so far, up to a bound: a trace that invents a name for every record must not fill the memory.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    ids: HashMap<String, NameId>,
+    /// Every record is looked up in several of these: the standard hash is a tenth of a comparison.
+    ids: HashMap<String, NameId, RandomState>,
     names: Vec<String>,
 }
 

@@ -1,15 +1,16 @@
 //! One of two traces that are read side by side.
 
+use super::input::Input;
 use super::key::Key;
 use super::lane::{Lane, Waiting, WaitingRoom};
 use super::lockstep::{Share, Unpaired};
 use super::maps::{BoundMap, Mapped, Reading};
 use crate::check::Survey;
-use crate::check::soundness::Soundness;
 use crate::error::Error;
-use crate::trace::{Entry, Located, Records, Trace};
+use crate::trace::{Entry, Located, Trace};
 use orch_log::Filter;
 use orch_log::format::TOKENS;
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,13 +29,13 @@ pub struct Source<'t> {
 pub(super) struct Head {
     /// Its positions begin at `key.token_idx`.
     pub(super) key: Key,
-    pub(super) lane: Lane,
+    lane: OnceCell<Lane>,
     n_tokens: u32,
     /// The record's own first position, shifted like the key's.
     record_first: i64,
     target: u8,
     is_rest: bool,
-    located: Arc<Located>,
+    pub(super) located: Arc<Located>,
     reading: Reading,
 }
 
@@ -54,17 +55,23 @@ impl Head {
         }
     }
 
-    pub(super) fn located(&self) -> Arc<Located> {
-        Arc::clone(&self.located)
+    /// True where only positions keep the two apart.
+    pub(super) fn has_lane_of(&self, other: &Self) -> bool {
+        let (a, b) = (&self.key, &other.key);
+        (a.seq, a.occurrence, a.rank) == (b.seq, b.occurrence, b.rank)
+            && a.checkpoint == b.checkpoint
+    }
+
+    /// Most heads meet their partner at once and never need it.
+    fn lane(&self) -> Lane {
+        *self.lane.get_or_init(|| Lane::of(&self.key))
     }
 }
 
 pub(super) struct Stream<'t> {
     pub(super) trace: &'t Trace,
-    pub(super) records: Records<'t>,
+    pub(super) input: Input<'t>,
     pub(super) survey: Survey,
-    /// What is wrong with the trace itself, where that is asked for.
-    pub(super) soundness: Option<Soundness<'t>>,
     filter: &'t Filter,
     source: Source<'t>,
     /// Checkpoints of the record that was read last.
@@ -82,9 +89,8 @@ impl<'t> Stream<'t> {
     ) -> Result<Self, Error> {
         Ok(Self {
             trace,
-            records: trace.records()?,
+            input: Input::Here(trace.records()?),
             survey: Survey::default(),
-            soundness: None,
             filter,
             source,
             next: VecDeque::new(),
@@ -100,7 +106,7 @@ impl<'t> Stream<'t> {
             if self.head.is_some() {
                 break;
             }
-            match self.records.next()? {
+            match self.input.next()? {
                 None => self.at_end = true,
                 Some(entry) => self.observe_entry(entry),
             }
@@ -109,11 +115,12 @@ impl<'t> Stream<'t> {
     }
 
     fn observe_entry(&mut self, entry: Entry) {
-        if let Some(soundness) = &mut self.soundness {
-            soundness.observe_entry(&entry);
-        }
         match entry {
             Entry::Malformed(_) => self.survey.malformed += 1,
+            // By far the most; a list for one would be one more piece of memory for each record.
+            Entry::Record(located) if self.source.map.is_none() => {
+                self.observe(0, (located, Reading::default()));
+            }
             Entry::Record(located) => {
                 for (target, named) in self.named(located).into_iter().enumerate() {
                     self.observe(target, named);
@@ -123,13 +130,13 @@ impl<'t> Stream<'t> {
     }
 
     /// The record under each of the names that it has.
-    fn named(&mut self, located: Box<Located>) -> Vec<(Arc<Located>, Reading)> {
+    fn named(&mut self, located: Arc<Located>) -> Vec<(Arc<Located>, Reading)> {
         let mapped = match &self.source.map {
             Some(map) if located.record.checkpoint != TOKENS => map.map(&located.record),
             _ => Mapped::Unknown,
         };
         match mapped {
-            Mapped::Unknown => vec![(Arc::from(located), Reading::default())],
+            Mapped::Unknown => vec![(located, Reading::default())],
             Mapped::Ignored => {
                 self.survey.ignored += 1;
                 Vec::new()
@@ -137,11 +144,11 @@ impl<'t> Stream<'t> {
             Mapped::Targets(targets) => targets
                 .into_iter()
                 .map(|target| {
-                    let mut renamed = located.clone();
+                    let mut renamed = Located::clone(&located);
                     renamed.record.checkpoint = target.checkpoint;
                     // Occurrence was a part of the other vocabulary's name.
                     renamed.record.occurrence = 0;
-                    (Arc::from(renamed), target.reading)
+                    (Arc::new(renamed), target.reading)
                 })
                 .collect(),
         }
@@ -162,7 +169,7 @@ impl<'t> Stream<'t> {
     fn head_of(&self, key: Key, located: Arc<Located>, target: usize, reading: Reading) -> Head {
         let key = self.shifted(key);
         Head {
-            lane: Lane::of(&key),
+            lane: OnceCell::new(),
             n_tokens: u32::try_from(located.record.n_tokens)
                 .unwrap_or(u32::MAX)
                 .max(1),
@@ -182,7 +189,7 @@ impl<'t> Stream<'t> {
 
     /// The record of an entry that waited, read again.
     fn read_again(&mut self, first: i64, waiting: Waiting) -> Result<Option<Head>, Error> {
-        let located = Box::new(self.trace.record_at(waiting.offset_bytes)?);
+        let located = Arc::new(self.trace.record_at(waiting.offset_bytes)?);
         let ignored = self.survey.ignored;
         let named = self.named(located);
         self.survey.ignored = ignored;
@@ -199,21 +206,18 @@ impl<'t> Stream<'t> {
 
     /// What waits for a record at these positions, if anything does.
     pub(super) fn take_waiting(&mut self, wanted: &Head) -> Result<Option<Head>, Error> {
-        let Some((first, waiting)) = self.waiting.take(wanted.lane, &wanted.positions()) else {
+        if self.waiting.len() == 0 {
+            return Ok(None);
+        }
+        let Some((first, waiting)) = self.waiting.take(wanted.lane(), &wanted.positions()) else {
             return Ok(None);
         };
         let head = self.read_again(first, waiting)?;
-        let same_lane = |head: &Head| {
-            Key {
-                token_idx: wanted.key.token_idx,
-                ..head.key.clone()
-            } == wanted.key
-        };
-        if let Some(head) = head.filter(same_lane) {
+        if let Some(head) = head.filter(|head| head.has_lane_of(wanted)) {
             return Ok(Some(head));
         }
         // Two lanes of one fingerprint: this one has no partner, the other one goes on waiting.
-        self.waiting.put(wanted.lane, first, waiting);
+        self.waiting.put(wanted.lane(), first, waiting);
         Ok(None)
     }
 
@@ -224,11 +228,11 @@ impl<'t> Stream<'t> {
     }
 
     /// Lets what was not paired of a head wait: the positions before and after `paired`.
-    pub(super) fn put_rest_to_wait(&mut self, mut head: Head, paired: &Range<i64>) {
+    pub(super) fn put_rest_to_wait(&mut self, head: &mut Head, paired: &Range<i64>) {
         head.is_rest = true;
         let all = head.positions();
-        self.put_to_wait(&head, &(all.start..paired.start));
-        self.put_to_wait(&head, &(paired.end..all.end));
+        self.put_to_wait(head, &(all.start..paired.start));
+        self.put_to_wait(head, &(paired.end..all.end));
     }
 
     fn put_to_wait(&mut self, head: &Head, positions: &Range<i64>) {
@@ -240,7 +244,7 @@ impl<'t> Stream<'t> {
                 is_rest: head.is_rest,
                 offset_bytes: head.located.offset_bytes,
             };
-            self.waiting.put(head.lane, positions.start, waiting);
+            self.waiting.put(head.lane(), positions.start, waiting);
         }
     }
 

@@ -4,6 +4,7 @@ use super::intervals::Intervals;
 use crate::align::{Key, NameId, Names};
 use crate::tensor::element_count;
 use crate::trace::Located;
+use foldhash::fast::RandomState;
 use orch_log::Filter;
 use orch_log::format::{DROPPED, Record, TOKENS};
 use std::collections::{BTreeSet, HashMap};
@@ -71,7 +72,7 @@ pub struct Survey {
     logits: [u64; 4],
     names: Names,
     by_name: Vec<NameSurvey>,
-    seen: HashMap<(NameId, u64, u64, u64), Intervals>,
+    seen: HashMap<(NameId, u64, u64, u64), Intervals, RandomState>,
 }
 
 impl Survey {

@@ -59,22 +59,26 @@ pub fn compare_with_model(
     let context = setup.context(reference, candidate);
     let mut pairing = Pairing::default();
     let mut tally = Tally::new(limit(reference, candidate, options), options.top);
-    let mut lockstep = context.lockstep(&options.filter)?.with_soundness();
-    while let Some(pair) = lockstep.next_pair()? {
-        if pairing.pairs.is_multiple_of(PROGRESS_EVERY) {
-            progress(lockstep.progress());
+    let lockstep = context.lockstep(&options.filter)?;
+    let (unpaired, read) = std::thread::scope(|scope| {
+        let mut lockstep = lockstep.with_soundness(scope);
+        while let Some(pair) = lockstep.next_pair()? {
+            if pairing.pairs.is_multiple_of(PROGRESS_EVERY) {
+                progress(lockstep.progress());
+            }
+            let outcome = context.examine(&pair)?;
+            if let Some(measured) = pairing.note(&pair, outcome) {
+                tally.add(&pair, measured);
+            }
+            lockstep.give_back(pair);
         }
-        let outcome = context.examine(&pair)?;
-        if let Some(measured) = pairing.note(&pair, outcome) {
-            tally.add(&pair, measured);
-        }
-    }
-    progress(lockstep.progress());
-    let unpaired = lockstep.unpaired()?;
+        progress(lockstep.progress());
+        Ok::<_, Error>((lockstep.unpaired()?, lockstep.finish()))
+    })?;
     let [
         (reference_survey, of_reference),
         (candidate_survey, of_candidate),
-    ] = lockstep.finish();
+    ] = read;
     let soundness = [of_reference, of_candidate];
     let surveys = (&reference_survey, &candidate_survey);
     tally.judge();

@@ -1,6 +1,6 @@
 //! Lines of a file, with their numbers and byte offsets.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, ErrorKind, Read};
 
 /// The longest line that is read, in bytes; a longer one is skipped and reported.
 ///
@@ -25,7 +25,10 @@ pub(crate) struct Line<'l> {
 /// Reads lines from the front of a file.
 pub(crate) struct Lines<R> {
     source: R,
+    /// A line that is longer than what the source holds at once.
     line: Vec<u8>,
+    /// Bytes of the source that the line given out last still borrows.
+    lent: usize,
     number: u64,
     offset_bytes: u64,
     max_bytes: u64,
@@ -36,6 +39,7 @@ impl<R: BufRead> Lines<R> {
         Self {
             source,
             line: Vec::new(),
+            lent: 0,
             number: 0,
             offset_bytes: 0,
             max_bytes: MAX_LINE_BYTES,
@@ -49,8 +53,23 @@ impl<R: BufRead> Lines<R> {
 
     /// The next line, or `None` at the end of the file.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
-        self.line.clear();
+        self.source.consume(std::mem::take(&mut self.lent));
         let offset_bytes = self.offset_bytes;
+        let end = memchr::memchr(b'\n', fill(&mut self.source)?);
+        if let Some(end) = end.filter(|end| *end as u64 <= self.max_bytes) {
+            self.lent = end + 1;
+            self.offset_bytes += self.lent as u64;
+            self.number += 1;
+            let bytes = &fill(&mut self.source)?[..end];
+            return Ok(Some(Line {
+                bytes: bytes.strip_suffix(b"\r").unwrap_or(bytes),
+                number: self.number,
+                offset_bytes,
+                terminated: true,
+                too_long: false,
+            }));
+        }
+        self.line.clear();
         let mut limited = self.source.by_ref().take(self.max_bytes + 1);
         let read = limited.read_until(b'\n', &mut self.line)? as u64;
         if read == 0 {
@@ -94,6 +113,16 @@ impl<R: BufRead> Lines<R> {
             }
         }
     }
+}
+
+/// What the source holds; it reads on only where that is nothing.
+fn fill(source: &mut impl BufRead) -> io::Result<&[u8]> {
+    while let Err(error) = source.fill_buf() {
+        if error.kind() != ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    source.fill_buf()
 }
 
 #[cfg(test)]

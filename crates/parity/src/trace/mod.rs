@@ -1,5 +1,6 @@
 //! What a run left on disk: the only module that reads files.
 
+mod ahead;
 mod index;
 mod lines;
 mod merge;
@@ -10,6 +11,7 @@ mod run_file;
 mod similar;
 mod store;
 
+pub(crate) use ahead::ReadAhead;
 pub use index::{Batch, Gap, Index, Piece};
 pub use merge::{Merged, merge_ranks};
 pub use payload::{PayloadFault, PayloadNumbers};

@@ -3,12 +3,13 @@
 use super::lines::{Line, Lines};
 use super::store::Trace;
 use crate::error::Error;
-use orch_log::format::{Record, parse_line};
+use orch_log::format::{Record, parse_line_into};
 use std::fs::File;
 use std::io::BufReader;
+use std::sync::Arc;
 
 /// A record and where it was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Located {
     /// The record.
     pub record: Record,
@@ -37,7 +38,7 @@ pub struct Malformed {
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A record.
-    Record(Box<Located>),
+    Record(Arc<Located>),
     /// Anything else.
     Malformed(Malformed),
 }
@@ -46,6 +47,8 @@ pub enum Entry {
 pub struct Records<'t> {
     trace: &'t Trace,
     lines: Lines<BufReader<File>>,
+    /// Records that nobody needs any more: their memory is used again.
+    spare: Vec<Arc<Located>>,
 }
 
 /// Big enough that system calls do not show, small enough not to matter.
@@ -56,7 +59,15 @@ impl<'t> Records<'t> {
         Self {
             trace,
             lines: Lines::new(BufReader::with_capacity(BUFFER_BYTES, file)),
+            spare: Vec::new(),
         }
+    }
+
+    /// Takes records back whose memory is used again; those that somebody still holds are let go.
+    pub(super) fn reuse(&mut self, records: Vec<Arc<Located>>) {
+        self.spare = records;
+        self.spare
+            .retain_mut(|located| Arc::get_mut(located).is_some());
     }
 
     /// Bytes read so far.
@@ -91,13 +102,13 @@ impl<'t> Records<'t> {
             match line {
                 None => return Ok(None),
                 Some(line) if line.bytes.trim_ascii().is_empty() || !wanted(line.bytes) => {}
-                Some(line) => return Ok(Some(entry(&line))),
+                Some(line) => return Ok(Some(entry(&line, &mut self.spare))),
             }
         }
     }
 }
 
-fn entry(line: &Line<'_>) -> Entry {
+fn entry(line: &Line<'_>, spare: &mut Vec<Arc<Located>>) -> Entry {
     let malformed = |column, message| {
         Entry::Malformed(Malformed {
             line: line.number,
@@ -112,13 +123,16 @@ fn entry(line: &Line<'_>) -> Entry {
             "the line is longer than 1 GiB".to_owned(),
         );
     }
-    match parse_line(line.bytes) {
-        Ok(parsed) => Entry::Record(Box::new(Located {
-            record: parsed.record,
-            line: line.number,
-            offset_bytes: line.offset_bytes,
-            lenient_numbers: parsed.lenient_numbers,
-        })),
+    let mut located = spare.pop().unwrap_or_default();
+    // A spare one that somebody holds after all is left to them.
+    let own = Arc::make_mut(&mut located);
+    match parse_line_into(line.bytes, &mut own.record) {
+        Ok(lenient_numbers) => {
+            own.line = line.number;
+            own.offset_bytes = line.offset_bytes;
+            own.lenient_numbers = lenient_numbers;
+            Entry::Record(located)
+        }
         Err(error) => malformed(error.column, error.message),
     }
 }

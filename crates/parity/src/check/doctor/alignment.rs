@@ -93,7 +93,7 @@ fn keys(path: &Path) -> Result<Keys, Error> {
         let Entry::Record(located) = entry else {
             continue;
         };
-        let record = located.record;
+        let record = &located.record;
         let last = record
             .token_idx
             .saturating_add(i64::try_from(record.n_tokens).unwrap_or(i64::MAX).max(1) - 1);
@@ -102,7 +102,7 @@ fn keys(path: &Path) -> Result<Keys, Error> {
             .entry(record.checkpoint.clone())
             .or_insert((record.token_idx, last));
         *known = (known.0.min(record.token_idx), known.1.max(last));
-        keys.names.insert(record.checkpoint);
+        keys.names.insert(record.checkpoint.clone());
     }
     Ok(keys)
 }

@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, Severity};
 use super::lines::Lines;
-use super::observed::{Detector, Ended, Observed};
+use super::observed::{Asked, Detector, Ended, Observed};
 use super::payloads::Payloads;
 use super::text_grid::TextGrid;
 use super::tokens::TokenIds;
@@ -15,7 +15,7 @@ use crate::trace::{Entry, Trace};
 use orch_log::format::{DROPPED, Record};
 
 /// Says what is wrong with the payload of a record, if something is.
-type PayloadFault<'a> = dyn Fn(&Record) -> Option<String> + 'a;
+type PayloadFault<'a> = dyn Fn(&Record) -> Option<String> + Send + 'a;
 
 /// Checks one trace, record by record.
 ///
@@ -113,7 +113,7 @@ impl<'a> Soundness<'a> {
     }
 
     /// Asks `fault` what is wrong with the payload of each record: whoever reads the trace knows the lengths of its files.
-    pub fn with_payloads(mut self, fault: impl Fn(&Record) -> Option<String> + 'a) -> Self {
+    pub fn with_payloads(mut self, fault: impl Fn(&Record) -> Option<String> + Send + 'a) -> Self {
         self.payload_fault = Some(Box::new(fault));
         self
     }
@@ -166,6 +166,7 @@ impl<'a> Soundness<'a> {
             maybe_fixed: half_step > 0.0,
             half_step,
             tokens: &self.tokens,
+            asked: Asked::default(),
         };
         for detector in &mut self.detectors {
             detector.observe(&seen);

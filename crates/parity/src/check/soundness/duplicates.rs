@@ -14,6 +14,7 @@ use super::finding::{Finding, Records, Severity, counted, name_list};
 use super::observed::{Detector, Ended, Observed};
 use super::spans::Spans;
 use crate::align::NameId;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 const CODE: &str = "S031";
@@ -24,7 +25,7 @@ type Row = (NameId, u64, u64, u64);
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
-    rows: HashMap<Row, Spans>,
+    rows: HashMap<Row, Spans, RandomState>,
     first: Option<(Row, i64)>,
     begins_again: Vec<u64>,
     names: Vec<NameId>,

@@ -1,10 +1,12 @@
 //! What every detector is given: a record, and what is known of the trace so far.
 
 use super::finding::Finding;
+use super::repeated::{distinct, fingerprint};
 use super::text_grid::Printed;
 use super::tokens::TokenIds;
 use crate::align::{NameId, Names, Place, Stage};
 use orch_log::format::{Dtype, Record};
+use std::cell::OnceCell;
 
 /// A record on its way past the detectors.
 pub(super) struct Observed<'r> {
@@ -23,6 +25,15 @@ pub(super) struct Observed<'r> {
     pub(super) half_step: f64,
     /// The token ids seen so far.
     pub(super) tokens: &'r TokenIds,
+    /// What several detectors ask for, worked out once.
+    pub(super) asked: Asked,
+}
+
+/// Answers that cost something.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    distinct: OnceCell<usize>,
+    fingerprint: OnceCell<u64>,
 }
 
 /// What is known when all records have passed.
@@ -46,7 +57,7 @@ impl Ended<'_> {
 /// Looks for one kind of damage.
 ///
 /// Its memory is bounded by the number of names, of which [`Names::MAX`] are told apart, never by the records.
-pub(super) trait Detector {
+pub(super) trait Detector: Send {
     /// Takes in the next record.
     fn observe(&mut self, seen: &Observed<'_>);
 
@@ -58,6 +69,18 @@ impl Observed<'_> {
     /// The logged values of a tensor of floats; `None` for integers.
     pub(super) fn floats(&self) -> Option<&[f64]> {
         (!self.record.dtype.is_integer()).then_some(self.record.values.as_slice())
+    }
+
+    /// How many different values were logged, zero left out, up to 16.
+    pub(super) fn distinct(&self) -> usize {
+        let count = || distinct(&self.record.values);
+        *self.asked.distinct.get_or_init(count)
+    }
+
+    /// A hash of all that the record says about its numbers.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let hash = || fingerprint(self.record);
+        *self.asked.fingerprint.get_or_init(hash)
     }
 
     /// True for `f32`, and for quantised blocks, which are decoded to it.

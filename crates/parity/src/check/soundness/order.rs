@@ -12,6 +12,7 @@
 use super::finding::{Finding, Records, Severity, counted, name_list};
 use super::observed::{Detector, Ended, Observed};
 use crate::align::NameId;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 const CODE: &str = "S034";
@@ -26,7 +27,7 @@ struct Last {
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    last: HashMap<(NameId, u64, u64, u64), Last>,
+    last: HashMap<(NameId, u64, u64, u64), Last, RandomState>,
     names: Vec<NameId>,
     records: Records,
     last_time: HashMap<u64, u64>,

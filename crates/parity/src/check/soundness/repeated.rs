@@ -16,7 +16,7 @@
 use super::finding::{Finding, Records, Severity, counted, name_list};
 use super::observed::{Detector, Ended, Observed, PerName, may_ignore_position};
 use orch_log::format::Record;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 const CODE: &str = "S005";
 
@@ -44,13 +44,13 @@ pub(super) struct Repeated {
 impl Detector for Repeated {
     fn observe(&mut self, seen: &Observed<'_>) {
         let record = seen.record;
-        let (Some(place), Some(values)) = (seen.place, seen.floats()) else {
+        let (Some(place), Some(_)) = (seen.place, seen.floats()) else {
             return;
         };
-        if !seen.single_token() || may_ignore_position(place) || distinct(values) < DISTINCT {
+        if !seen.single_token() || may_ignore_position(place) || seen.distinct() < DISTINCT {
             return;
         }
-        let hash = fingerprint(record);
+        let hash = seen.fingerprint();
         let last = self.names.of(seen.name);
         if last.hash == hash && last.seq == record.seq && last.position != record.token_idx {
             let ids = [last.position, record.token_idx]
@@ -112,22 +112,23 @@ impl Detector for Repeated {
 
 /// How many different values, zero left out, up to 16.
 pub(super) fn distinct(values: &[f64]) -> usize {
-    let mut seen: Vec<u64> = Vec::with_capacity(16);
+    let (mut seen, mut count) = ([0_u64; 16], 0);
     for value in values.iter().filter(|value| **value != 0.0) {
         let bits = value.to_bits();
-        if !seen.contains(&bits) {
-            seen.push(bits);
-            if seen.len() == 16 {
+        if !seen[..count].contains(&bits) {
+            seen[count] = bits;
+            count += 1;
+            if count == seen.len() {
                 break;
             }
         }
     }
-    seen.len()
+    count
 }
 
 /// A hash of all that a record says about its numbers.
 pub(super) fn fingerprint(record: &Record) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
     record.shape.hash(&mut hasher);
     let mut take = |value: f64| value.to_bits().hash(&mut hasher);
     record.values.iter().copied().for_each(&mut take);

@@ -14,8 +14,9 @@
 
 use super::finding::{Finding, Records, Severity, counted, name_list};
 use super::observed::{Detector, Ended, Observed};
-use super::repeated::{distinct, fingerprint};
 use crate::align::{NameId, Place, Stage};
+use foldhash::fast::RandomState;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 const CODE: &str = "S006";
@@ -25,17 +26,45 @@ const DISTINCT: usize = 8;
 const CANONICAL: usize = 3;
 const OTHERS: usize = 8;
 
+/// A record that had some numbers: name, what the name means, line.
+type Holder = (NameId, Option<Place>, u64);
+
 /// Who had some numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Holders {
+    first: Holder,
+    /// All of them, once there is a second: mostly there is none, and then none of this takes memory.
     names: Vec<(NameId, Option<Place>)>,
     lines: Records,
+}
+
+impl Holders {
+    fn of(first: Holder) -> Self {
+        Self {
+            first,
+            names: Vec::new(),
+            lines: Records::default(),
+        }
+    }
+
+    fn add(&mut self, (name, place, line): Holder) {
+        let known = self.first.0 == name || self.names.iter().any(|(known, _)| *known == name);
+        if known || self.names.len() >= Shared::MAX_NAMES {
+            return;
+        }
+        if self.names.is_empty() {
+            self.names.push((self.first.0, self.first.1));
+            self.lines.add(self.first.2);
+        }
+        self.names.push((name, place));
+        self.lines.add(line);
+    }
 }
 
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    recent: HashMap<(u64, i64, u64), Holders>,
+    recent: HashMap<(u64, i64, u64), Holders, RandomState>,
     order: VecDeque<(u64, i64, u64)>,
     records: Records,
     names: Vec<NameId>,
@@ -49,6 +78,9 @@ impl Shared {
     const MAX_NAMES: usize = 64;
 
     fn judge(&mut self, holders: &Holders) {
+        if holders.names.len() < CANONICAL.min(OTHERS) {
+            return;
+        }
         let canonical: Vec<Place> = holders
             .names
             .iter()
@@ -68,32 +100,21 @@ impl Shared {
 
 impl Detector for Shared {
     fn observe(&mut self, seen: &Observed<'_>) {
-        if seen
-            .floats()
-            .is_none_or(|values| distinct(values) < DISTINCT)
-        {
+        if seen.floats().is_none() || seen.distinct() < DISTINCT {
             return;
         }
-        let key = (
-            fingerprint(seen.record),
-            seen.record.token_idx,
-            seen.record.seq,
-        );
-        if !self.recent.contains_key(&key) {
-            self.order.push_back(key);
-            if self.order.len() > Self::WINDOW
-                && let Some(old) = self.order.pop_front()
-                && let Some(holders) = self.recent.remove(&old)
-            {
-                self.judge(&holders);
-            }
+        let key = (seen.fingerprint(), seen.record.token_idx, seen.record.seq);
+        let holder = (seen.name, seen.place, seen.line);
+        match self.recent.entry(key) {
+            Entry::Occupied(mut holders) => return holders.get_mut().add(holder),
+            Entry::Vacant(free) => _ = free.insert(Holders::of(holder)),
         }
-        let holders = self.recent.entry(key).or_default();
-        if holders.names.len() < Self::MAX_NAMES
-            && holders.names.iter().all(|(name, _)| *name != seen.name)
+        self.order.push_back(key);
+        if self.order.len() > Self::WINDOW
+            && let Some(old) = self.order.pop_front()
+            && let Some(holders) = self.recent.remove(&old)
         {
-            holders.names.push((seen.name, seen.place));
-            holders.lines.add(seen.line);
+            self.judge(&holders);
         }
     }
 

@@ -14,6 +14,15 @@ impl Spans {
     /// Adds `first..=last`; true where none of it was there before.
     pub(super) fn insert(&mut self, first: i64, last: i64) -> bool {
         let (first, last) = (first, last.max(first));
+        // Positions mostly follow each other, and layers come again and again.
+        match self.ranges.last_mut() {
+            Some(range) if range.1.checked_add(1) == Some(first) => {
+                range.1 = last;
+                return true;
+            }
+            Some(range) if range.0 <= first && last <= range.1 => return false,
+            _ => {}
+        }
         let begin = self
             .ranges
             .partition_point(|range| range.1.saturating_add(1) < first);

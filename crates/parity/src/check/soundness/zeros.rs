@@ -16,6 +16,7 @@
 use super::finding::{Finding, Records, Severity, counted, name_list};
 use super::observed::{Detector, Ended, Observed, is_probabilities};
 use crate::align::NameId;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 const CODE: &str = "S004";
@@ -43,7 +44,7 @@ struct Group {
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Zeros {
-    groups: HashMap<(NameId, Vec<usize>), Group>,
+    groups: HashMap<(NameId, Vec<usize>), Group, RandomState>,
 }
 
 impl Zeros {
