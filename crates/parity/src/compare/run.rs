@@ -22,8 +22,9 @@ const PROGRESS_EVERY: u64 = 256;
 
 /// Compares `candidate` with `reference`.
 ///
-/// Both files are read once from front to end, a scan for token ids before that apart; memory is bounded by one
-/// block of one pair, the checkpoint names, and about 50 bytes for each record whose partner has not come yet.
+/// Both files are read once from front to end, each by a thread of its own, a scan for token ids before that apart; memory
+/// is bounded by one block of one pair, three batches of 64 KiB of text of each trace (or as many longer lines), the
+/// checkpoint names, and about 50 bytes for each record whose partner has not come yet.
 /// `progress` is told now and then how far the files have been read.
 ///
 /// # Errors

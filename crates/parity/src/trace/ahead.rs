@@ -13,6 +13,9 @@ const BATCH_BYTES: u64 = 64 << 10;
 /// Records with more values are not used again: the memory of a few long ones would end up in all.
 const REUSED_VALUES: usize = 64;
 
+/// So many records wait to be used again; of a trace that has been read to its end they would be held for nothing.
+const REUSED_RECORDS: usize = 1024;
+
 /// Some entries in a row.
 struct Batch {
     entries: Vec<Entry>,
@@ -83,7 +86,8 @@ impl ReadAhead {
 
     /// Takes back a record that has been dealt with; its memory is used for a later one.
     pub(crate) fn give_back(&mut self, located: Arc<Located>) {
-        if located.record.values.capacity() <= REUSED_VALUES {
+        let is_short = located.record.values.capacity() <= REUSED_VALUES;
+        if is_short && self.used.len() < REUSED_RECORDS {
             self.used.push(located);
         }
     }
