@@ -380,3 +380,31 @@ fn models_are_converted_and_looked_at() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(!folder.path().join("x.gguf").exists());
 }
+
+/// Where two prompts part, their common beginning is still compared, and an engine agrees with itself there: the
+/// batches were logged with keys that the compared rows do not see.
+#[test]
+fn the_common_beginning_of_two_prompts_agrees() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (trace, prompt) in [
+        ("a.jsonl", "One two three four five six seven"),
+        ("b.jsonl", "One two three four ten nine eight"),
+    ] {
+        let run = capture(folder.path(), trace, &["-p", prompt, "--detail", "full"]);
+        assert!(run.status.success(), "{}", text(&run.stderr));
+    }
+    let output = parity(
+        folder.path(),
+        &["compare", "a.jsonl", "b.jsonl", "--format", "json"],
+    );
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let compared = report["coverage"]["compared"].as_u64().expect("a count");
+    assert!(compared > 40, "{compared} pairs compared");
+    assert_eq!(report["tokens"]["status"], "different");
+    assert!(
+        report["origins"].as_array().is_none_or(Vec::is_empty),
+        "{}",
+        report["origins"]
+    );
+    assert_eq!(report["first_divergence"], serde_json::Value::Null);
+}
