@@ -72,10 +72,16 @@ impl Block {
         match stored {
             Stored::Q4_1 => (1..=15).rev().find_map(|steps| {
                 let scale = half((high - low) / f64::from(steps));
-                (0..=15 - steps).find_map(|first| {
-                    let minimum = half(low - scale * f64::from(first));
-                    Self::on_grid(&values, scale, minimum, 0, 0..=15)
-                })
+                // Where the codes do not use the whole range several minima come near, of which one was stored.
+                (0..=15 - steps)
+                    .filter_map(|first| {
+                        let minimum = half(low - scale * f64::from(first));
+                        Self::on_grid(&values, scale, minimum, 0, 0..=15)
+                    })
+                    .min_by(|a, b| {
+                        a.distance(stored, &values)
+                            .total_cmp(&b.distance(stored, &values))
+                    })
             }),
             // The number of the largest magnitude has the code 0, that is −8, unless the quantiser chose otherwise.
             Stored::Q4_0 => [-8, 7, -7, 6, -6, 5, -5, 4, -4, 3, -3, 2, -2, 1, -1]
@@ -118,6 +124,12 @@ impl Block {
             minimum,
             codes,
         })
+    }
+
+    /// The largest difference from numbers that it may have decoded to.
+    fn distance(&self, stored: Stored, values: &[f64; BLOCK]) -> f64 {
+        let differences = self.decoded(stored).into_iter().zip(values);
+        differences.fold(0.0, |largest, (a, b)| f64::max(largest, (a - b).abs()))
     }
 
     /// What a code is worth.
@@ -166,7 +178,7 @@ mod tests {
             };
             let values: Vec<f32> = block.decoded(stored).iter().map(|x| *x as f32).collect();
             let found = Block::of(stored, &values).unwrap();
-            // Codes that do not use the whole range may have been stored with another minimum; the numbers are the same.
+            // Another minimum with other codes may stand for the same numbers.
             let again = found.decoded(stored);
             let error = again
                 .iter()
