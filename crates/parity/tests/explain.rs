@@ -187,13 +187,11 @@ fn attend(
     q: &[f64],
     k: &[f64],
     v: &[f64],
-    tokens: usize,
-    heads: usize,
-    key_heads: usize,
     key_head: impl Fn(usize) -> usize,
     scale: f64,
     sees: impl Fn(usize, usize) -> bool,
 ) -> Vec<f64> {
+    let (tokens, heads, key_heads) = (TOKENS, QUERY_HEADS, HEADS);
     let mut context = Vec::new();
     for t in 0..tokens {
         for h in 0..heads {
@@ -265,17 +263,7 @@ impl Fused {
         scale: f64,
         sees: impl Fn(usize, usize) -> bool,
     ) -> Vec<f64> {
-        attend(
-            q,
-            &self.k,
-            &self.v,
-            TOKENS,
-            QUERY_HEADS,
-            HEADS,
-            key_head,
-            scale,
-            sees,
-        )
+        attend(q, &self.k, &self.v, key_head, scale, sees)
     }
 
     fn explained(&self, candidate: Vec<f64>) -> Explanation {
