@@ -37,13 +37,13 @@ struct Capture {
     }
 };
 
-inline bool set_kernel(cudaKernelNodeParams& params, const void* kernel, u32 blocks, u32 block_threads, void** arguments) noexcept {
-    params = {};
+inline cudaKernelNodeParams kernel_node(const void* kernel, u32 blocks, u32 block_threads, void** arguments) noexcept {
+    cudaKernelNodeParams params = {};
     params.func = const_cast<void*>(kernel);
     params.gridDim = dim3(blocks);
     params.blockDim = dim3(block_threads);
     params.kernelParams = arguments;
-    return true;
+    return params;
 }
 
 /// No more tensors are added to the batch: what comes next waits for it, or the engine does.
@@ -66,8 +66,7 @@ inline bool add_beside(Lane& lane, cudaStream_t stream, const void* kernel, u32 
     bool known = lane.last_node == nullptr;
     for (std::size_t i = 0; i < count; ++i) known = known || waits_for[i] == lane.last_node;
     if (!known) waits_for[count++] = lane.last_node;
-    cudaKernelNodeParams params;
-    set_kernel(params, kernel, blocks, block_threads, arguments);
+    const cudaKernelNodeParams params = kernel_node(kernel, blocks, block_threads, arguments);
     cudaGraphNode_t node = nullptr;
     if (cudaGraphAddKernelNode(&node, capture.graph, waits_for, count, &params) != cudaSuccess) return false;
     close_batch(lane);
@@ -107,8 +106,7 @@ inline bool add_to_batch(Lane& lane, cudaStream_t stream, const Job& job, u8 typ
         lane.batch_waits_for = capture.waits_for[0];
         return true;
     }
-    cudaKernelNodeParams params;
-    set_kernel(params, kernel, count, threads, arguments);
+    const cudaKernelNodeParams params = kernel_node(kernel, count, threads, arguments);
     if (cudaGraphKernelNodeSetParams(lane.batch_node, &params) != cudaSuccess) return false;
     if (lane.batch_waits_for == capture.waits_for[0]) return true;
     lane.batch_waits_for = capture.waits_for[0];

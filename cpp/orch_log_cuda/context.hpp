@@ -21,12 +21,11 @@ namespace cuda {
 /// One device. Made at the first record from it, never destroyed: graphs may be replayed until the process ends.
 class Context {
 public:
-    /// Null where the device has no memory for it. Not synchronising: memory is cleared in a stream of its own.
-    static Context* create(int device, std::uint64_t values) noexcept {
+    /// Of the current device. Null where it has no memory for it. Not synchronising: memory is cleared in a stream of its own.
+    static Context* create(std::uint64_t values) noexcept {
         void* memory = std::malloc(sizeof(Context));
         if (memory == nullptr) return nullptr;
         Context* context = new (memory) Context;
-        context->device_ = device;
         context->settings_ = impl::device_settings_from_env();
         context->values_ = static_cast<u32>(values < max_first ? values : max_first);
         if (context->allocate()) return context;
@@ -39,7 +38,6 @@ public:
     /// The ring as the host sees it.
     const unsigned char* slots() const noexcept { return slots_; }
     u64* step() const noexcept { return step_; }
-    int device() const noexcept { return device_; }
     u32 values() const noexcept { return values_; }
     Sites& sites() noexcept { return sites_; }
     std::mutex& mutex() noexcept { return mutex_; }
@@ -110,7 +108,6 @@ private:
         return true;
     }
 
-    int device_ = 0;
     u32 values_ = 0;
     DeviceSettings settings_;
     Ring ring_ = {};

@@ -55,7 +55,7 @@ private:
         Context* context = contexts_[device].load(std::memory_order_acquire);
         if (context != nullptr) return context;
         if (failed_[device]) return nullptr;
-        context = Context::create(device, recorder.values());
+        context = Context::create(recorder.values());
         void* memory = context == nullptr ? nullptr : std::malloc(sizeof(Reader));
         if (memory == nullptr) {
             failed_[device] = true;

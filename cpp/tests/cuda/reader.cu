@@ -55,7 +55,7 @@ struct Trace {
         settings.truncate = true;
         settings.detail = detail;
         CHECK(recorder.open(settings) == Status::written);
-        context = Context::create(0, 10);
+        context = Context::create(10);
         CHECK(context != nullptr);
         site = context->sites().find_or_add(Event("logits", 0).op("MUL_MAT"), Type::f32);
         CHECK(site != nullptr);
