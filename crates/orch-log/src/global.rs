@@ -75,7 +75,7 @@ fn open() -> (Option<Recorder>, Vec<String>) {
 
 /// The one line that the logger ever prints, when settings cannot be used. A closed stderr is no reason to
 /// stop.
-fn complain(complaints: &[String]) {
+pub(crate) fn complain(complaints: &[String]) {
     use std::io::Write;
     if !complaints.is_empty() {
         let _ = writeln!(io::stderr(), "orch_log: {}", complaints.join("; "));

@@ -34,6 +34,8 @@ pub mod format;
 
 #[cfg(feature = "candle")]
 mod candle;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod global;
 mod macros;
 mod recorder;

@@ -1,6 +1,8 @@
 //! Writing a trace.
 
 mod buffer;
+#[cfg(feature = "cuda")]
+mod device;
 mod digest;
 mod fork;
 mod payload;
@@ -10,6 +12,8 @@ mod sink;
 mod status;
 mod thread;
 
+#[cfg(feature = "cuda")]
+pub(crate) use device::DevicePayload;
 pub use digest::Digest;
 pub use status::{Logged, Status};
 
@@ -168,7 +172,7 @@ impl Recorder {
     }
 
     /// Counts a record whose data cannot be logged.
-    #[cfg(feature = "candle")]
+    #[cfg(any(feature = "candle", feature = "cuda"))]
     pub(crate) fn refuse(&self) -> Logged {
         self.sink.refuse();
         Logged::Dropped

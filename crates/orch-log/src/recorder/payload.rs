@@ -84,6 +84,43 @@ impl Payloads {
         }
     }
 
+    /// Writes `payload` as it lies in memory that a device may be writing: the kernel reads it, and no reference is
+    /// made to it. A failure is counted in `sink`.
+    #[cfg(feature = "cuda")]
+    pub(super) fn write_raw(
+        &self,
+        payload: super::DevicePayload,
+        dtype: crate::format::Dtype,
+        sink: &Sink,
+    ) -> Option<Place<'_>> {
+        let nbytes = payload.nbytes;
+        if !sink.reserve(nbytes) {
+            sink.lose_payload(None);
+            return None;
+        }
+        let written = self.file().and_then(|to| {
+            let room = nbytes.next_multiple_of(ALIGNMENT_BYTES);
+            let offset = to.end.fetch_add(room, Ordering::Relaxed);
+            to.write_raw(payload, offset)?;
+            Ok(Place {
+                file: &to.name,
+                offset,
+                nbytes,
+                dtype,
+            })
+        });
+        match written {
+            Ok(place) => {
+                sink.count_payload_bytes(nbytes);
+                Some(place)
+            }
+            Err(error) => {
+                sink.lose_payload(Some(&error));
+                None
+            }
+        }
+    }
+
     pub(super) fn sync(&self) -> io::Result<()> {
         self.get()
             .map_or(Ok(()), |payload: &PayloadFile| payload.file.sync_data())
@@ -134,6 +171,38 @@ impl Drop for Payloads {
             // SAFETY: from `Box::into_raw` in `open`, and no reference outlives `self`.
             drop(unsafe { Box::from_raw(current) });
         }
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl PayloadFile {
+    fn write_raw(&self, payload: super::DevicePayload, offset: u64) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let mut done = 0;
+        while done < payload.nbytes {
+            let left = usize::try_from(payload.nbytes - done).unwrap_or(usize::MAX);
+            let at = libc::off_t::try_from(offset + done).unwrap_or(libc::off_t::MAX);
+            // SAFETY: inside the payload's memory, which lives as long as the process.
+            let count = unsafe {
+                libc::pwrite(
+                    self.file.as_raw_fd(),
+                    payload.data.add(done as usize).cast(),
+                    left,
+                    at,
+                )
+            };
+            match count {
+                0 => return Err(io::Error::from_raw_os_error(libc::ENOSPC)),
+                1.. => done += count as u64,
+                _ => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 

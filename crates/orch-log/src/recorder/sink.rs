@@ -60,6 +60,10 @@ fn whole_lines(lines: &[u8], count: usize) -> (usize, bool) {
 
 /// Stands for "the byte limit was reached" where error numbers are kept.
 const LIMIT: i32 = -1;
+/// Stands for "the device was faster".
+const OVERTAKEN: i32 = -2;
+/// Stands for "the device could not be asked".
+const DEVICE: i32 = -3;
 
 impl Sink {
     pub(super) fn open(
@@ -197,9 +201,29 @@ impl Sink {
     }
 
     /// Counts a record that was never put together.
-    #[cfg(feature = "candle")]
+    #[cfg(any(feature = "candle", feature = "cuda"))]
     pub(super) fn refuse(&self) {
         self.lose(1, libc::EINVAL);
+    }
+
+    /// Counts a record that a device could not be asked for.
+    #[cfg(feature = "cuda")]
+    pub(super) fn refuse_device(&self) {
+        self.lose(1, DEVICE);
+    }
+
+    /// Counts records that a device wrote over before they were read.
+    #[cfg(feature = "cuda")]
+    pub(super) fn lose_overtaken(&self, records: u64) {
+        self.lose(records, OVERTAKEN);
+    }
+
+    /// Counts payloads of which a device has no copy left.
+    #[cfg(feature = "cuda")]
+    pub(super) fn lose_overtaken_payloads(&self, payloads: u64) {
+        self.payloads_dropped.fetch_add(payloads, Relaxed);
+        self.untold.fetch_add(payloads, Relaxed);
+        self.remember(OVERTAKEN);
     }
 
     /// Counts a payload that could not be written.
@@ -297,6 +321,10 @@ fn error_of(code: i32) -> Option<io::Error> {
             ErrorKind::QuotaExceeded,
             "byte limit ORCH_LOG_MAX_BYTES reached",
         )),
+        OVERTAKEN => Some(io::Error::other(
+            "the device wrote faster than the host could read: set ORCH_LOG_CUDA_SLOTS or ORCH_LOG_CUDA_SNAPSHOTS",
+        )),
+        DEVICE => Some(io::Error::other("a CUDA call failed")),
         code => Some(io::Error::from_raw_os_error(code)),
     }
 }

@@ -1,0 +1,176 @@
+//! Adding our kernels to a graph that the engine is capturing, without touching the engine's own chain of work.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use super::driver::{ADD_DEPENDENCIES, CAPTURE_ACTIVE, Driver, Handle, KernelNode, check};
+use super::error::Error;
+use super::lane::{Lane, Nodes};
+use super::launch::Work;
+use super::slot::{BATCH_JOBS, Job, Ring, THREADS};
+
+/// What a stream is capturing into, and what its next work would wait for.
+pub(super) struct Capture {
+    /// 0 outside of captures.
+    pub(super) id: u64,
+    graph: Handle,
+    waits_for: Vec<Handle>,
+}
+
+impl Capture {
+    pub(super) fn of(driver: &Driver, stream: Handle) -> Self {
+        let (mut status, mut id, mut graph) = (0, 0, ptr::null_mut());
+        let (mut waits_for, mut count) = (ptr::null(), 0);
+        // SAFETY: room for what is asked; the array is read before the stream gets more work.
+        let code = unsafe {
+            (driver.stream_capture_info)(
+                stream,
+                &mut status,
+                &mut id,
+                &mut graph,
+                &mut waits_for,
+                &mut count,
+            )
+        };
+        if code != 0 || status != CAPTURE_ACTIVE {
+            return Self {
+                id: 0,
+                graph: ptr::null_mut(),
+                waits_for: Vec::new(),
+            };
+        }
+        let waits_for = if count == 0 {
+            Vec::new()
+        } else {
+            // SAFETY: as many handles as announced.
+            unsafe { std::slice::from_raw_parts(waits_for, count) }.to_vec()
+        };
+        Self {
+            id,
+            graph,
+            waits_for,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.id != 0
+    }
+}
+
+fn node(work: &mut Work<'_>) -> KernelNode {
+    KernelNode {
+        function: work.kernel,
+        grid: [work.blocks, 1, 1],
+        block: [work.threads, 1, 1],
+        shared_bytes: 0,
+        arguments: work.arguments.as_mut_ptr(),
+        extra: ptr::null_mut(),
+        kernel: ptr::null_mut(),
+        context: ptr::null_mut(),
+    }
+}
+
+/// Adds a kernel beside the engine's own work: the engine's next node does not wait for it, and nothing has to be joined
+/// at the end, as a second captured stream would have to be.
+pub(super) fn add_beside(
+    driver: &Driver,
+    lane: &mut Lane,
+    mut work: Work<'_>,
+) -> Result<(), Error> {
+    let Capture {
+        graph,
+        mut waits_for,
+        ..
+    } = Capture::of(driver, lane.stream);
+    let nodes = &mut lane.nodes;
+    // Kernels of a lane come one after the other: they share its scratch.
+    if !nodes.last.is_null() && !waits_for.contains(&nodes.last) {
+        waits_for.push(nodes.last);
+    }
+    let params = node(&mut work);
+    let mut added = ptr::null_mut();
+    // SAFETY: a graph that is being captured, nodes of it, and arguments that are copied by the call.
+    check(unsafe {
+        (driver.graph_add_kernel)(
+            &mut added,
+            graph,
+            waits_for.as_ptr(),
+            waits_for.len(),
+            &params,
+        )
+    })?;
+    nodes.close_batch();
+    nodes.last = added;
+    Ok(())
+}
+
+/// Makes the engine's next node wait for our kernels so far.
+pub(super) fn join(driver: &Driver, stream: Handle, nodes: &mut Nodes) -> Result<(), Error> {
+    if nodes.last.is_null() {
+        return Ok(());
+    }
+    nodes.close_batch();
+    // SAFETY: a node of the graph that this stream is captured into.
+    Ok(check(unsafe {
+        (driver.stream_update_dependencies)(stream, &mut nodes.last, 1, ADD_DEPENDENCIES)
+    })?)
+}
+
+/// Adds a small tensor to the kernel that reads several of them, which then waits for the engine's work so far too. A node
+/// for each tensor would take longer than the engine's own kernels. False where it has to be read alone.
+pub(super) fn add_to_batch(
+    driver: &Driver,
+    lane: &mut Lane,
+    kernel: Handle,
+    job: &Job,
+    of: u8,
+    mut ring: Ring,
+) -> Result<bool, Error> {
+    let capture = Capture::of(driver, lane.stream);
+    let [waits_for] = capture.waits_for[..] else {
+        return Ok(false);
+    };
+    let is_fresh = lane.nodes.batch_node.is_null() || lane.nodes.batch.count as usize == BATCH_JOBS;
+    if is_fresh {
+        lane.nodes.close_batch();
+    }
+    let mut batch = lane.nodes.batch.clone();
+    let place = batch.count as usize;
+    batch.jobs[place] = *job;
+    batch.types[place] = of;
+    batch.count += 1;
+    let mut scratch = lane.scratch;
+    let mut arguments = [
+        ptr::from_mut(batch.as_mut()).cast::<c_void>(),
+        ptr::from_mut(&mut ring).cast(),
+        ptr::from_mut(&mut scratch).cast(),
+    ];
+    let mut work = Work {
+        kernel,
+        blocks: place as u32 + 1,
+        threads: THREADS,
+        arguments: &mut arguments,
+    };
+    if is_fresh {
+        add_beside(driver, lane, work)?;
+        lane.nodes.batch_node = lane.nodes.last;
+    } else {
+        let params = node(&mut work);
+        // SAFETY: a kernel node of ours in a graph that is being captured; arguments are copied by the call.
+        check(unsafe { (driver.graph_set_kernel)(lane.nodes.batch_node, &params) })?;
+        if lane.nodes.batch_waits_for != waits_for {
+            // SAFETY: two nodes of that graph, the first captured before anything that waits for ours.
+            check(unsafe {
+                (driver.graph_add_dependencies)(
+                    capture.graph,
+                    &waits_for,
+                    &lane.nodes.batch_node,
+                    1,
+                )
+            })?;
+        }
+    }
+    lane.nodes.batch_waits_for = waits_for;
+    lane.nodes.batch = batch;
+    Ok(true)
+}

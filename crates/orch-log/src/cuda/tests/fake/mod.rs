@@ -1,0 +1,168 @@
+//! A device made of host memory: it runs the logger's kernels as the real ones are specified, eagerly or when a graph
+//! is replayed, and always as late as what it was told to wait for allows.
+
+mod driver;
+mod work;
+
+use std::ffi::CString;
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::cuda::device::{Backend, Device};
+use crate::cuda::driver::Handle;
+use crate::cuda::nvrtc::Binary;
+use crate::cuda::program::Program;
+use crate::cuda::settings::DeviceSettings;
+use driver::DRIVER;
+use work::Work;
+pub(super) use work::put;
+
+struct Node {
+    work: Work,
+    waits_for: Vec<usize>,
+}
+
+/// All that the fake driver knows. One test at a time.
+#[derive(Default)]
+pub(super) struct Fake {
+    nodes: Vec<Node>,
+    /// What the captured stream's next work waits for, as addresses of nodes.
+    tail: Vec<usize>,
+    capture: u64,
+    captures: u64,
+    entered: i32,
+    mode: i32,
+    pub(super) launches: usize,
+    /// Allocations from this one on fail.
+    pub(super) memory_ends_after: Option<usize>,
+    allocations: usize,
+}
+
+static FAKE: Mutex<Option<Fake>> = Mutex::new(None);
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+pub(super) const STREAM: Handle = ptr::without_provenance_mut(64);
+
+pub(super) fn with<R>(work: impl FnOnce(&mut Fake) -> R) -> R {
+    let mut fake = FAKE.lock().unwrap_or_else(PoisonError::into_inner);
+    work(fake.get_or_insert_default())
+}
+
+/// A machine with the fake driver, until it is dropped.
+pub(super) struct Machine {
+    pub(super) backend: &'static Backend,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Machine {
+    pub(super) fn new() -> Self {
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        *FAKE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Fake::default());
+        let backend = Box::leak(Box::new(Backend {
+            driver: DRIVER,
+            compile,
+        }));
+        Self {
+            backend,
+            _alone: alone,
+        }
+    }
+
+    pub(super) fn device(&self, settings: DeviceSettings) -> &'static Device {
+        let context = ptr::without_provenance_mut(16);
+        let device = Device::create(self.backend, context, 7, settings, 10);
+        Box::leak(Box::new(device.unwrap()))
+    }
+
+    /// Begins capturing [`STREAM`].
+    pub(super) fn begin_capture(&self) {
+        with(|fake| {
+            fake.nodes.clear();
+            fake.tail.clear();
+            fake.captures += 1;
+            fake.capture = fake.captures;
+        });
+    }
+
+    /// A kernel of the engine's, captured.
+    pub(super) fn engine(&self, kernel: impl Fn(u64) + Send + Sync + 'static) {
+        with(|fake| fake.submit(Work::Engine(std::sync::Arc::new(kernel))));
+    }
+
+    pub(super) fn end_capture(&self) {
+        with(|fake| fake.capture = 0);
+    }
+
+    /// Runs the graph: whatever may come first of the engine's comes first, the logger's as late as possible.
+    pub(super) fn replay(&self, number: u64) {
+        with(|fake| {
+            let mut done = vec![false; fake.nodes.len()];
+            for _ in 0..fake.nodes.len() {
+                let ready = |node: &usize| {
+                    !done[*node] && fake.nodes[*node].waits_for.iter().all(|on| done[*on])
+                };
+                let is_engine = |node: &usize| matches!(fake.nodes[*node].work, Work::Engine(_));
+                let all = 0..fake.nodes.len();
+                let next = all
+                    .clone()
+                    .filter(is_engine)
+                    .find(|node| ready(node))
+                    .or_else(|| all.rev().find(|node| ready(node)));
+                let next = next.expect("nodes wait for each other");
+                fake.nodes[next].work.clone().run(number);
+                done[next] = true;
+            }
+        });
+    }
+
+    /// Whether every context that was entered was left, and the capture mode is as it was.
+    pub(super) fn is_as_before(&self) -> bool {
+        with(|fake| fake.entered == 0 && fake.mode == 0)
+    }
+}
+
+impl Fake {
+    fn submit(&mut self, work: Work) {
+        self.launches += 1;
+        if self.capture == 0 {
+            work.run(0);
+            return;
+        }
+        let waits_for = self.tail.iter().map(|node| index(*node)).collect();
+        self.nodes.push(Node { work, waits_for });
+        self.tail = vec![handle(self.nodes.len() - 1).addr()];
+    }
+}
+
+fn handle(index: usize) -> Handle {
+    ptr::without_provenance_mut(8 * (index + 1))
+}
+
+fn index(address: usize) -> usize {
+    address / 8 - 1
+}
+
+fn compile(program: Program, _arch: i32) -> Result<Binary, String> {
+    let names = program
+        .kernels()
+        .into_iter()
+        .map(|name| CString::new(name).unwrap());
+    Ok(Binary {
+        image: b"fake".to_vec(),
+        kernels: names.collect(),
+    })
+}
+
+/// Memory for good; `None` where it is to end.
+fn memory(bytes: usize) -> Option<u64> {
+    with(|fake| {
+        fake.allocations += 1;
+        fake.memory_ends_after
+            .is_none_or(|limit| fake.allocations <= limit)
+    })
+    .then(|| {
+        // Not zeros: whoever needs them must ask for them. Aligned as CUDA aligns.
+        let memory = vec![0xa5a5_a5a5_a5a5_a5a5_u64; bytes / 8 + 64].leak();
+        (memory.as_mut_ptr().expose_provenance() as u64).next_multiple_of(256)
+    })
+}

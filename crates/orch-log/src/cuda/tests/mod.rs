@@ -1,0 +1,8 @@
+//! The host's side against a device that the tests play themselves.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod compile;
+mod fake;
+mod graphs;
+mod records;
+mod ring;
