@@ -3,9 +3,10 @@
 use crate::args::{ColorWhen, Explain, Format};
 use crate::failure::Failure;
 use crate::{progress, terminal};
+use parity::check::{Code, Severity, Side};
 use parity::explain::{Explanation, RULES, Source, explain_at, page};
 use parity::recompute::Weights;
-use parity::report::{self, Json, Text};
+use parity::report::{self, Json, Text, v1::Report};
 use parity::trace::{Index, Trace};
 use parity::{Options, compare_with_model, exit_code};
 use std::io::Write;
@@ -114,7 +115,7 @@ fn places(
     });
     bar.finish_and_clear();
     let compared = compared?;
-    if compared.exit_code == exit_code::NOT_COMPARABLE {
+    if compared.exit_code == exit_code::NOT_COMPARABLE && !only_rows_are_shifted(&compared) {
         let reason = compared.reasons.first().cloned().unwrap_or_default();
         return Err(Failure::message(format!("not comparable: {reason}")));
     }
@@ -130,6 +131,16 @@ fn places(
         })
     });
     Ok(places.take(EXPLAINED).collect())
+}
+
+/// True where all that speaks against a comparison is that rows of logits belong to other positions: that is what is
+/// to be explained.
+fn only_rows_are_shifted(compared: &Report) -> bool {
+    let mut errors =
+        (compared.findings.iter()).filter(|found| found.severity == Severity::Error.name());
+    !compared.origins.is_empty()
+        && errors
+            .all(|found| found.code == Code::OtherLogits.id() && found.side == Side::Both.name())
 }
 
 fn show(args: &Explain, found: &[Explanation], out: &mut dyn Write) -> Result<(), Failure> {

@@ -7,7 +7,21 @@ use crate::align::Stage;
 /// Agreement of scores that makes a difference before them harmless.
 const AGREES: f64 = 1e-4;
 
+/// Architectures whose files hold queries, keys and values in one matrix.
+const FUSED: [&str; 2] = ["gpt2", "phi3"];
+
 impl Scene<'_> {
+    /// Whether the projection is part of a matrix that makes several; `None` where neither file nor run tells.
+    pub fn is_fused(&self) -> Option<bool> {
+        if let Some(linear) = self.linear() {
+            let part = linear.matrix.rows.len() * linear.matrix.columns();
+            return Some(part < linear.matrix.weight.data.len());
+        }
+        let architecture = self.side(Side::Reference).architecture()?;
+        let known = crate::recompute::Form::of(&architecture).is_some();
+        known.then(|| FUSED.contains(&architecture.as_str()))
+    }
+
     /// True where both sides' attention scores of this block agree, so that a difference of queries and keys is undone.
     pub fn scores_agree(&self) -> bool {
         let Some(checkpoint) = self.site.neighbour(Stage::AttnScores) else {
@@ -48,6 +62,16 @@ impl Scene<'_> {
             Some(S::AttnProbs) => &[S::AttnScores],
             Some(S::AttnContext) => &[S::AttnProbs, S::V],
             Some(S::FfnAct) => &[S::FfnGate, S::FfnUp],
+            Some(S::FfnExpertAct) => &[S::FfnExpertGate, S::FfnExpertUp],
+            Some(S::FfnSharedAct) => &[S::FfnSharedGate, S::FfnSharedUp],
+            Some(S::FfnExperts) => &[S::FfnRouterProbs],
+            Some(S::FfnExpertWeights) => &[S::FfnRouterProbs, S::FfnExperts],
+            Some(S::FfnOut) if self.kind() == Kind::ExpertSum => &[
+                S::FfnExpertOut,
+                S::FfnExpertWeights,
+                S::FfnSharedOut,
+                S::FfnSharedWeight,
+            ],
             Some(S::AttnResidual) => &[S::AttnOut, S::AttnPostNorm],
             Some(S::Output) => &[S::FfnOut, S::FfnPostNorm, S::AttnResidual],
             _ => &[],

@@ -1,6 +1,7 @@
 //! From traces and a place in them to a scene.
 
-use super::{Explanation, Known, Outcome, Scene, Tensors, explain};
+use super::outline::explain_outline;
+use super::{Explanation, Known, Outcome, Outline, Scene, Tensors, explain};
 use crate::recompute::Weights;
 use crate::tensor::Dense;
 use crate::trace::Index;
@@ -45,6 +46,20 @@ impl Tensors for Source<'_, '_> {
             .ok()
             .flatten()
     }
+
+    fn outline(&self, checkpoint: &str, pass: Range<i64>) -> Option<Outline> {
+        let own = self.own(&pass);
+        let mut pieces = self.index.pieces(checkpoint).iter();
+        let piece = pieces.rfind(|piece| piece.seq == self.seq && piece.positions() == own)?;
+        let located = self.index.trace().record_at(piece.offset_bytes).ok()?;
+        let outline = Outline::of(&located.record)?;
+        Some(Outline { pass, ..outline })
+    }
+
+    fn architecture(&self) -> Option<String> {
+        let model = self.index.trace().run().info()?.model.as_ref()?;
+        model.architecture.clone()
+    }
 }
 
 /// The scene of one checkpoint in the pass of the reference that holds a position.
@@ -54,7 +69,7 @@ pub fn first_scene<'a>(known: Known<'a>, checkpoint: &str, position: i64) -> Opt
     Scene::new(known, checkpoint, pass)
 }
 
-/// Explains one checkpoint of two indexed traces; `None` where its elements were not all captured on both sides.
+/// Explains one checkpoint of two indexed traces, as far as what was captured of it allows; `None` where that is nothing.
 pub fn explain_at(
     reference: &Source<'_, '_>,
     candidate: &Source<'_, '_>,
@@ -67,7 +82,9 @@ pub fn explain_at(
         candidate,
         model,
     };
-    let scene = first_scene(known, checkpoint, position)?;
+    let Some(scene) = first_scene(known, checkpoint, position) else {
+        return explain_outline(known, checkpoint, position);
+    };
     let explained = explain(&scene);
     Some(upstream(&scene, &explained).unwrap_or(explained))
 }

@@ -41,6 +41,8 @@ pub struct Fit {
     pub benign: bool,
     /// True where numbers can only make it likely.
     pub only_likely: bool,
+    /// True where not all elements were there to compare.
+    pub partial: bool,
     /// How to confirm it here, where the page's general advice can be made concrete.
     pub confirm: Option<String>,
     /// Further numbers that speak for it.

@@ -49,6 +49,17 @@ pub struct Tried {
     pub explains: bool,
 }
 
+impl Tried {
+    /// A hypothesis, judged.
+    pub(super) fn new(page: &'static Page, fit: Fit, explanation: &Explanation) -> Self {
+        Self {
+            page,
+            explains: explains(&fit, explanation),
+            fit,
+        }
+    }
+}
+
 /// What came of a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -64,6 +75,8 @@ pub enum Outcome {
 
 /// Everything that was found out about a scene.
 pub struct Explanation {
+    /// True where only first values, statistics and sketches were there to look at.
+    pub outline: bool,
     /// The checkpoint.
     pub checkpoint: String,
     /// Positions of the rows that were looked at.
@@ -103,8 +116,8 @@ const DESCRIBES: f64 = 3e-2;
 /// How many times smaller than without the hypothesis the residual must be.
 const GAIN: f64 = 8.0;
 
-/// Tests every rule on a scene and judges what they say.
-pub fn explain(scene: &Scene<'_>) -> Explanation {
+/// What is known of a scene before any rule is tested.
+pub(super) fn before_rules(scene: &Scene<'_>) -> Explanation {
     let divergence = scene.residual(&scene.reference);
     let expected = scene.expected();
     let unmodified = expected.as_ref().map(|expected| scene.residual(expected));
@@ -116,6 +129,7 @@ pub fn explain(scene: &Scene<'_>) -> Explanation {
         ROUNDING.max(6.0 * inputs),
     ];
     let mut explanation = Explanation {
+        outline: false,
         checkpoint: scene.checkpoint.clone(),
         tokens: scene.tokens.clone(),
         kind: scene.kind(),
@@ -142,8 +156,16 @@ pub fn explain(scene: &Scene<'_>) -> Explanation {
                 } else {
                     Outcome::Inherited
                 };
-            return explanation;
         }
+    }
+    explanation
+}
+
+/// Tests every rule on a scene and judges what they say.
+pub fn explain(scene: &Scene<'_>) -> Explanation {
+    let mut explanation = before_rules(scene);
+    if explanation.outcome != Outcome::Unknown {
+        return explanation;
     }
     let mut tried: Vec<Tried> = Vec::new();
     for costly in [false, true] {
@@ -161,19 +183,14 @@ pub fn explain(scene: &Scene<'_>) -> Explanation {
             tried.extend(test(rule, scene, &explanation));
         }
     }
-    tried.sort_by(|a, b| {
-        order(a)
-            .partial_cmp(&order(b))
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
-    explanation.causes = causes(&tried, &explanation);
+    explanation.causes = ordered(&mut tried, &explanation);
     if explanation
         .causes
         .iter()
         .any(|cause| cause.certainty == Certainty::Ambiguous)
     {
         settle(scene, &mut tried);
-        explanation.causes = causes(&tried, &explanation);
+        explanation.causes = ordered(&mut tried, &explanation);
     }
     if !explanation.causes.is_empty() {
         explanation.outcome = Outcome::Found;
@@ -217,11 +234,16 @@ fn settle(scene: &Scene<'_>, tried: &mut [Tried]) {
                 .for_each(|(one, holds)| one.explains &= holds);
         }
     }
+}
+
+/// The causes that may be stated, of hypotheses that are put in order.
+pub(super) fn ordered(tried: &mut [Tried], explanation: &Explanation) -> Vec<Cause> {
     tried.sort_by(|a, b| {
         order(a)
             .partial_cmp(&order(b))
             .unwrap_or(std::cmp::Ordering::Equal)
     });
+    causes(tried, explanation)
 }
 
 /// Candidate against reference over all rows.
@@ -229,14 +251,14 @@ fn divergence_of(scene: &Scene<'_>) -> f64 {
     scene.residual_all(&scene.reference)
 }
 
-fn test(rule: &'static Rule, scene: &Scene<'_>, explanation: &Explanation) -> Vec<Tried> {
+pub(super) fn test(
+    rule: &'static Rule,
+    scene: &Scene<'_>,
+    explanation: &Explanation,
+) -> Vec<Tried> {
     (rule.test)(scene)
         .into_iter()
-        .map(|fit| Tried {
-            page: &rule.page,
-            explains: explains(&fit, explanation),
-            fit,
-        })
+        .map(|fit| Tried::new(&rule.page, fit, explanation))
         .collect()
 }
 
@@ -300,7 +322,7 @@ fn causes(tried: &[Tried], explanation: &Explanation) -> Vec<Cause> {
                 && other.fit.residual <= 10.0 * best.fit.residual.max(1e-7)
         })
         .collect();
-    let certainty = match (rivals.is_empty(), best.fit.only_likely) {
+    let certainty = match (rivals.is_empty(), best.fit.only_likely || best.fit.partial) {
         (false, _) => Certainty::Ambiguous,
         (true, true) => Certainty::Likely,
         (true, false) => Certainty::Proven,
@@ -401,8 +423,14 @@ impl Explanation {
             Outcome::Unknown => {
                 let rules: std::collections::BTreeSet<&str> =
                     self.tried.iter().map(|tried| tried.page.code).collect();
+                let from = if self.outline {
+                    "; only first values, statistics and sketches were logged, which most rules cannot use \
+                     (ORCH_LOG_DETAIL=full, `parity capture --detail full`)"
+                } else {
+                    ""
+                };
                 format!(
-                    "unknown: none of {} hypotheses of {} rules explains `{}`",
+                    "unknown: none of {} hypotheses of {} rules explains `{}`{from}",
                     self.tried.len(),
                     rules.len(),
                     self.checkpoint

@@ -47,6 +47,8 @@ pub struct Scene<'a> {
     pub candidate: Rc<Dense>,
     /// The model file, where it is at hand.
     pub model: Option<&'a dyn Weights>,
+    /// How many elements of each row count; all, unless the others are not known.
+    pub(super) lanes: Option<usize>,
     pub(super) known: Known<'a>,
     pub(super) formulas: OnceCell<super::formula::Formulas<'a>>,
     affected: OnceCell<Vec<usize>>,
@@ -60,13 +62,21 @@ impl<'a> Scene<'a> {
         let reference = known.reference.rows(checkpoint, tokens.clone())?;
         let candidate = known.candidate.rows(checkpoint, tokens.clone())?;
         let usable = reference.shape == candidate.shape && !reference.data.is_empty();
+        let mut site = Site::of(checkpoint);
+        if site.stage() == Some(Stage::FfnOut) {
+            let experts = site.neighbour(Stage::FfnExpertOut);
+            if experts.is_some_and(|name| known.candidate.rows(&name, tokens.clone()).is_some()) {
+                site.kind = Kind::ExpertSum;
+            }
+        }
         usable.then(|| Self {
             checkpoint: checkpoint.to_owned(),
-            site: Site::of(checkpoint),
+            site,
             tokens,
             reference: Rc::new(reference),
             candidate: Rc::new(candidate),
             model: known.model,
+            lanes: None,
             known,
             formulas: OnceCell::new(),
             affected: OnceCell::new(),
@@ -144,6 +154,12 @@ impl<'a> Scene<'a> {
             Some(S::FfnGate | S::FfnUp) => stages(&[S::FfnNorm]),
             Some(S::FfnAct) => stages(&[S::FfnGate, S::FfnUp]),
             Some(S::FfnOut) => stages(&[S::FfnAct]),
+            Some(S::FfnRouter | S::FfnSharedRouter | S::FfnSharedGate | S::FfnSharedUp) => {
+                stages(&[S::FfnNorm])
+            }
+            Some(S::FfnExpertAct) => stages(&[S::FfnExpertGate, S::FfnExpertUp]),
+            Some(S::FfnSharedAct) => stages(&[S::FfnSharedGate, S::FfnSharedUp]),
+            Some(S::FfnSharedOut) => stages(&[S::FfnSharedAct]),
             _ => match self.checkpoint.as_str() {
                 "logits" => vec!["final_norm".to_owned()],
                 "final_norm" => self.last_output().into_iter().collect(),
@@ -193,6 +209,10 @@ impl<'a> Scene<'a> {
         })
     }
 
+    fn counted(&self, width: usize) -> usize {
+        self.lanes.unwrap_or(width).min(width)
+    }
+
     /// Residual of `found` against `expected` in some rows, masked places of scores left out.
     fn compare(&self, rows: &[usize], found: &Dense, expected: &Dense) -> f64 {
         let width = found.data.len() / found.shape[0].max(1);
@@ -200,7 +220,7 @@ impl<'a> Scene<'a> {
         let causal = self.kind() == Kind::Scores;
         let pairs = rows.iter().flat_map(|row| {
             let visible = (self.tokens.start + *row as i64 + 1) as usize;
-            let elements = row * width..(row + 1) * width;
+            let elements = row * width..row * width + self.counted(width);
             elements
                 .filter(move |index| !causal || index % columns < visible)
                 .map(|index| (found.data[index], expected.data[index]))
@@ -246,6 +266,7 @@ impl<'a> Scene<'a> {
             tolerance: None,
             benign: false,
             only_likely: false,
+            partial: self.lanes.is_some(),
             confirm: None,
             evidence: Vec::new(),
         }
@@ -258,7 +279,7 @@ impl<'a> Scene<'a> {
         let causal = self.kind() == Kind::Scores;
         self.affected().iter().flat_map(move |row| {
             let visible = (self.tokens.start + *row as i64 + 1) as usize;
-            (row * width..(row + 1) * width)
+            (row * width..row * width + self.counted(width))
                 .filter(move |index| !causal || index % columns < visible)
                 .map(|index| (self.candidate.data[index], prediction.data[index]))
         })

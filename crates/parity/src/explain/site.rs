@@ -21,6 +21,12 @@ pub enum Kind {
     Context,
     /// Non-linearity of the feed-forward network.
     Activation,
+    /// Which experts are chosen.
+    ExpertChoice,
+    /// Weights of chosen experts.
+    ExpertWeights,
+    /// Weighted sum of chosen experts.
+    ExpertSum,
     /// Addition to the residual stream.
     Residual,
     /// Anything else: only what is true of any tensor can be tested.
@@ -38,6 +44,9 @@ impl Kind {
         Self::Probs,
         Self::Context,
         Self::Activation,
+        Self::ExpertChoice,
+        Self::ExpertWeights,
+        Self::ExpertSum,
         Self::Residual,
         Self::Other,
     ];
@@ -53,6 +62,9 @@ impl Kind {
             Self::Probs => "softmax",
             Self::Context => "attention context",
             Self::Activation => "activation",
+            Self::ExpertChoice => "choice of experts",
+            Self::ExpertWeights => "weights of experts",
+            Self::ExpertSum => "sum of experts",
             Self::Residual => "residual sum",
             Self::Other => "tensor",
         }
@@ -117,11 +129,16 @@ fn kind_of(stage: Stage) -> Kind {
             Kind::Norm
         }
         S::Q | S::K | S::V | S::AttnOut | S::FfnGate | S::FfnUp | S::FfnOut => Kind::Linear,
+        S::FfnRouter | S::FfnSharedRouter | S::FfnSharedGate | S::FfnSharedUp | S::FfnSharedOut => {
+            Kind::Linear
+        }
+        S::FfnExperts => Kind::ExpertChoice,
+        S::FfnExpertWeights => Kind::ExpertWeights,
         S::QRope | S::KRope => Kind::Rope,
         S::AttnScores => Kind::Scores,
         S::AttnProbs => Kind::Probs,
         S::AttnContext => Kind::Context,
-        S::FfnAct => Kind::Activation,
+        S::FfnAct | S::FfnExpertAct | S::FfnSharedAct => Kind::Activation,
         S::AttnResidual | S::Output => Kind::Residual,
         _ => Kind::Other,
     }

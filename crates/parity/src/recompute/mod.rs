@@ -19,6 +19,7 @@ mod weights;
 
 pub use deviation::Deviation;
 pub use evaluate::{Failure, multiply, recompute, round_to};
+pub(crate) use evaluate::{expert_sum, expert_weights, most_probable};
 pub use form::{Experts, Form, Windows};
 pub use graph::operation;
 pub use hparams::{Hparams, Metadata, RopeScaling, TensorInfo};

@@ -137,10 +137,12 @@ impl Activation {
     /// The function of the reference, on the candidate's inputs.
     pub(super) fn find(scene: &Scene<'_>) -> Option<Self> {
         let inputs = |side| {
-            let (gate, up) = (
-                scene.stage(side, Stage::FfnGate),
-                scene.stage(side, Stage::FfnUp),
-            );
+            let [gate, up] = match scene.site.stage() {
+                Some(Stage::FfnExpertAct) => [Stage::FfnExpertGate, Stage::FfnExpertUp],
+                Some(Stage::FfnSharedAct) => [Stage::FfnSharedGate, Stage::FfnSharedUp],
+                _ => [Stage::FfnGate, Stage::FfnUp],
+            };
+            let (gate, up) = (scene.stage(side, gate), scene.stage(side, up));
             match gate {
                 Some(gate) => Some((gate, up)),
                 None => up.map(|up| (up, None)),

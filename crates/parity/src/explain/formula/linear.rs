@@ -72,6 +72,11 @@ fn slot(scene: &Scene<'_>, site: &Site) -> Option<(String, Option<Stage>)> {
         S::FfnGate => ("ffn_gate", Some("ffn_up")),
         S::FfnUp => ("ffn_up", None),
         S::FfnOut => ("ffn_down", None),
+        S::FfnRouter => ("ffn_gate_inp", None),
+        S::FfnSharedRouter => ("ffn_gate_inp_shexp", None),
+        S::FfnSharedGate => ("ffn_gate_shexp", None),
+        S::FfnSharedUp => ("ffn_up_shexp", None),
+        S::FfnSharedOut => ("ffn_down_shexp", None),
         _ => return None,
     };
     let full = |name: &str| Some(format!("blk.{}.{name}", site.layer?));

@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod attention;
 pub mod blocks;
+pub mod experts;
 pub mod linear;
 pub mod norm;
 pub mod rope;
@@ -16,6 +17,7 @@ use crate::recompute::Weight;
 use crate::tensor::Dense;
 use activation::Activation;
 use attention::Attention;
+use experts::{Gathered, Mixture};
 use linear::Linear;
 use norm::Norm;
 use rope::Rope;
@@ -29,6 +31,8 @@ pub struct Formulas<'a> {
     attention: Option<Attention>,
     activation: Option<Activation>,
     linear: Option<Linear<'a>>,
+    gathered: Option<Gathered>,
+    mixture: Option<Mixture>,
 }
 
 impl<'a> Scene<'a> {
@@ -43,6 +47,8 @@ impl<'a> Scene<'a> {
                 }
                 Kind::Activation => formulas.activation = Activation::find(self),
                 Kind::Linear => formulas.linear = Linear::find(self),
+                Kind::ExpertWeights => formulas.gathered = Gathered::find(self),
+                Kind::ExpertSum => formulas.mixture = Mixture::find(self),
                 _ => {}
             }
             formulas
@@ -74,6 +80,16 @@ impl<'a> Scene<'a> {
         self.formulas().linear.as_ref()
     }
 
+    /// How the reference weights its experts, with the candidate's probabilities and choices.
+    pub fn gathered(&self) -> Option<&Gathered> {
+        self.formulas().gathered.as_ref()
+    }
+
+    /// How the reference sums its experts, with the candidate's experts and weights.
+    pub fn mixture(&self) -> Option<&Mixture> {
+        self.formulas().mixture.as_ref()
+    }
+
     /// What the reference's formula makes of the candidate's own inputs.
     pub fn expected(&self) -> Option<Rc<Dense>> {
         match self.kind() {
@@ -98,7 +114,9 @@ impl<'a> Scene<'a> {
                 let [stream, added] = self.addends(Side::Candidate)?;
                 Some(Rc::new(sum(&stream, &added)))
             }
-            Kind::Embedding | Kind::Other => None,
+            Kind::ExpertWeights => Some(Rc::new(self.gathered()?.expected()?)),
+            Kind::ExpertSum => Some(Rc::new(self.mixture()?.expected()?)),
+            Kind::Embedding | Kind::ExpertChoice | Kind::Other => None,
         }
     }
 
@@ -116,7 +134,9 @@ impl<'a> Scene<'a> {
                 let [stream, added] = self.addends(Side::Reference)?;
                 Some(self.reference_residual(&sum(&stream, &added)))
             }
-            Kind::Embedding | Kind::Other => None,
+            Kind::ExpertWeights => self.gathered().map(|found| found.reference_residual),
+            Kind::ExpertSum => self.mixture().map(|found| found.reference_residual),
+            Kind::Embedding | Kind::ExpertChoice | Kind::Other => None,
         }
     }
 

@@ -113,7 +113,16 @@ fn found(scene: &Scene<'_>) -> Option<Vec<Fit>> {
     }
     for (claim, way) in ways {
         let made = product(linear, &blocks, &|block, before| way(stored, block, before));
-        fits.push(scene.fit(&made, Basis::Inputs, claim));
+        let fit = scene.fit(&made, Basis::Inputs, claim);
+        // What a bias swallows could as well be nothing.
+        let bias = linear.with_bias(&zeros(&made), 1.0);
+        let swallowed = linear.bias.is_some()
+            && made
+                .data
+                .iter()
+                .zip(&bias.data)
+                .all(|(made, bias)| *made as f32 == *bias as f32);
+        fits.push(if swallowed { fit.only_likely() } else { fit });
     }
     fits.extend(shifted(scene, linear, &blocks, stored));
     Some(fits)

@@ -17,6 +17,11 @@ mod cache_scale;
 mod dequantisation;
 mod embedding_rows;
 mod embedding_scale;
+mod expert_assignment;
+mod expert_bias;
+mod expert_choice;
+mod expert_shared;
+mod expert_weights;
 mod factor;
 mod mask_finite;
 mod mask_support;
@@ -123,4 +128,9 @@ pub static RULES: &[&Rule] = &[
     &residual_factor::RULE,
     &embedding_scale::RULE,
     &embedding_rows::RULE,
+    &expert_weights::RULE,
+    &expert_bias::RULE,
+    &expert_choice::RULE,
+    &expert_assignment::RULE,
+    &expert_shared::RULE,
 ];

@@ -1,6 +1,7 @@
 //! P007.
 
 use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene, Side};
+use crate::tensor::Dense;
 use std::rc::Rc;
 
 /// The right operation on the wrong tensor.
@@ -20,6 +21,9 @@ pub(super) static RULE: Rule = Rule {
     test,
 };
 
+/// Size against the right tensor's below which another one cannot be told from zero.
+const VANISHES: f64 = 1e-6;
+
 fn test(scene: &Scene<'_>) -> Vec<Fit> {
     let own = scene.input_names();
     let Some(x) = scene.input(Side::Candidate) else {
@@ -37,10 +41,13 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
         .filter(|name| near(name) && !own.contains(name) && **name != scene.checkpoint)
         .filter_map(|name| {
             let other = scene.here(Side::Candidate, name)?;
-            if other.data.len() != x.data.len() || other.data == x.data {
+            // What is next to nothing leaves a bias, whichever tensor it is.
+            let size = |x: &Dense| x.data.iter().map(|x| x * x).sum::<f64>();
+            let vanishes = size(&other) < VANISHES * VANISHES * size(&x);
+            if other.data.len() != x.data.len() || other.data == x.data || vanishes {
                 return None;
             }
-            let other = Rc::new(crate::tensor::Dense {
+            let other = Rc::new(Dense {
                 shape: x.shape.clone(),
                 data: other.data.clone(),
             });

@@ -27,9 +27,8 @@ pub(super) static RULE: Rule = Rule {
 
 fn test(scene: &Scene<'_>) -> Vec<Fit> {
     // A model whose file has the parts apart has nothing to cut.
-    if scene.linear().is_some_and(|linear| {
-        linear.matrix.rows.len() * linear.matrix.columns() == linear.matrix.weight.data.len()
-    }) {
+    let fused = scene.is_fused();
+    if fused == Some(false) {
         return Vec::new();
     }
     match scene.site.stage() {
@@ -38,6 +37,10 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
         _ => None,
     }
     .unwrap_or_default()
+    .into_iter()
+    // That there is one matrix is then part of the hypothesis.
+    .map(|fit| fit.free(usize::from(fused.is_none())))
+    .collect()
 }
 
 fn joined(parts: &[&Dense], token: usize) -> Vec<f64> {

@@ -1,7 +1,7 @@
 //! P025.
 
 use crate::explain::numbers::short;
-use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene, Side};
+use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene};
 
 /// Never loaded.
 pub(super) static RULE: Rule = Rule {
@@ -22,10 +22,16 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn test(scene: &Scene<'_>) -> Vec<Fit> {
-    let (Some(linear), Some(expected)) = (scene.linear(), scene.expected()) else {
+    let Some(linear) = scene.linear() else {
         return Vec::new();
     };
-    let pairs: Vec<(f64, f64)> = scene.pairs(&expected).collect();
+    // A bias that was loaded is in both and has nothing to do with the matrix.
+    let bias = linear.with_bias(&linear.product.map(|_| 0.0), 1.0);
+    let pairs: Vec<(f64, f64)> = scene
+        .pairs(&linear.product)
+        .zip(scene.pairs(&bias))
+        .map(|((found, product), (_, bias))| (found - bias, product))
+        .collect();
     let sum = |f: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(f).sum::<f64>();
     let (cross, own, right) = (
         sum(&|(a, b)| a * b),
@@ -35,7 +41,6 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
     let cosine = cross / (own * right).sqrt();
     // Chance makes a cosine of about 1/√n.
     let by_chance = 4.0 / (scene.candidate.row_len() as f64).sqrt();
-    let _ = scene.input(Side::Candidate);
     let x = linear.x.data.iter().map(|x| x * x).sum::<f64>() / linear.x.n_rows() as f64;
     let rows = scene.affected().len().max(1) as f64;
     let per_weight = (own / rows / linear.matrix.rows.len() as f64 / x).sqrt();

@@ -48,10 +48,8 @@ const PARTNERS: [(Stage, Stage, &str); 4] = [
 fn test(scene: &Scene<'_>) -> Vec<Fit> {
     let mut fits = Vec::new();
     // Parts of one matrix are cut, not loaded.
-    let fused = scene.linear().is_some_and(|linear| {
-        linear.matrix.rows.len() * linear.matrix.columns() < linear.matrix.weight.data.len()
-    });
-    for (own, other, claim) in PARTNERS.into_iter().filter(|_| !fused) {
+    let fused = scene.is_fused();
+    for (own, other, claim) in PARTNERS.into_iter().filter(|_| fused != Some(true)) {
         if scene.site.stage() != Some(own) {
             continue;
         }
@@ -59,7 +57,8 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
         if let Some(theirs) =
             theirs.filter(|theirs| theirs.data.len() == scene.candidate.data.len())
         {
-            fits.push(scene.fit(&theirs, Basis::Reference, claim));
+            let fit = scene.fit(&theirs, Basis::Reference, claim);
+            fits.push(fit.free(usize::from(fused.is_none())));
         }
     }
     let Some(linear) = scene.linear() else {

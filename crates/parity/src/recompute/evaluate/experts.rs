@@ -18,7 +18,7 @@ pub(super) fn softmax(x: &Dense) -> Dense {
 }
 
 /// Indices of the `count` largest elements of each row, the largest first, of equal ones the lower first.
-pub(super) fn choose(x: &Dense, count: usize) -> Dense {
+pub(crate) fn choose(x: &Dense, count: usize) -> Dense {
     let count = count.min(x.row_len());
     let mut data = Vec::with_capacity(x.n_rows() * count);
     for row in x.data.chunks(x.row_len().max(1)) {
@@ -33,7 +33,7 @@ pub(super) fn choose(x: &Dense, count: usize) -> Dense {
 }
 
 /// The weights of the chosen.
-pub(super) fn weights(
+pub(crate) fn weights(
     rule: &ExpertWeights,
     probs: &Dense,
     chosen: &Dense,
@@ -62,7 +62,7 @@ pub(super) fn weights(
 
 /// The experts' weighted outputs, plus those of a shared expert: outputs `[tokens, chosen, n]`, weights
 /// `[tokens, chosen]`, shared output `[tokens, n]`, its weight `[tokens, 1]`.
-pub(super) fn sum(inputs: &[Dense]) -> Result<Dense, Failure> {
+pub(crate) fn sum(inputs: &[Dense]) -> Result<Dense, Failure> {
     let [outputs, weights, shared @ ..] = inputs else {
         return Err(Failure::Shape("experts without weights".to_owned()));
     };
