@@ -13,4 +13,4 @@ pub mod overhead;
 mod run;
 
 pub use error::Error;
-pub use run::{Beside, Config, Progress, Summary, Timings, run, sha256};
+pub use run::{Beside, Config, Observer, Progress, Summary, Timings, run, sha256};

@@ -66,6 +66,47 @@ fn capturing_changes_no_bit_of_the_logits() {
 }
 
 #[test]
+fn a_run_that_checks_its_logits_says_that_they_are_exact() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny_model(folder.path(), Architecture::Llama);
+    let trace = folder.path().join("checked.jsonl");
+    let mut checked = config(&model, &trace);
+    checked.n_ubatch = Some(3);
+    checked.check_logits = true;
+    let summary = capture(&checked);
+    let observer = summary.observer.unwrap();
+    assert!(observer.is_exact());
+    // All tokens that were fed: the prompt and three picks.
+    assert_eq!(observer.rows, summary.prompt_tokens.len() + 3);
+    let settings = settings(&trace);
+    assert_eq!(settings["capture"], "exact");
+    assert!(settings.get("fusion").is_none(), "a word about GPUs");
+
+    checked.check_logits = false;
+    assert_eq!(capture(&checked).observer, None);
+    assert!(self::settings(&trace).get("capture").is_none());
+}
+
+fn settings(trace: &Path) -> serde_json::Value {
+    let run = std::fs::read(trace.with_extension("run.json")).unwrap();
+    let run: serde_json::Value = serde_json::from_slice(&run).unwrap();
+    run["settings"].clone()
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn layers_for_a_gpu_need_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny_model(folder.path(), Architecture::Llama);
+    let trace = folder.path().join("gpu.jsonl");
+    let mut config = config(&model, &trace);
+    config.gpu_layers = 2;
+    let message = error(&config);
+    assert!(message.contains("--features cuda"), "{message}");
+    assert!(!trace.exists(), "an older trace stays");
+}
+
+#[test]
 fn forced_tokens_are_fed_whatever_is_picked() {
     let folder = tempfile::tempdir().unwrap();
     let model = tiny_model(folder.path(), Architecture::Llama);

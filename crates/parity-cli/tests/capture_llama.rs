@@ -71,6 +71,37 @@ fn capture(folder: &Path, output: &str, more: &[&str]) -> Output {
 }
 
 #[test]
+#[cfg(not(feature = "cuda"))]
+fn layers_for_a_gpu_need_a_build_for_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for layers in ["1", "all"] {
+        let output = capture(
+            folder.path(),
+            "gpu.jsonl",
+            &["-p", "Hello", "--gpu-layers", layers],
+        );
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("--features cuda"), "{message}");
+    }
+    let output = capture(
+        folder.path(),
+        "cpu.jsonl",
+        &[
+            "-p",
+            "Hello",
+            "-n",
+            "2",
+            "--gpu-layers",
+            "0",
+            "--check-logits",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("the same to the bit as without capturing"));
+}
+
+#[test]
 fn what_is_captured_twice_is_the_same() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let first = capture(

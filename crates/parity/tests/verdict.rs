@@ -367,6 +367,38 @@ fn tokens_of_the_run_files_stand_in_for_missing_records() {
 }
 
 #[test]
+fn a_perturbed_run_is_told() {
+    let lines = [record("a", 0, &[1.0])];
+    let mut perturbed = run("F32", "aa");
+    perturbed["settings"] = json!({"capture": "perturbed", "perturbed_by": "1.2e-3"});
+    let compare = |a, b| compare_runs(&lines, &lines, [a, b], &Options::default());
+    let report = compare(perturbed, run("F32", "aa"));
+    let told = finding(&report, "T011");
+    assert_eq!(
+        (told.severity.as_str(), told.side.as_str()),
+        ("warning", "reference")
+    );
+    assert!(told.examples[0].contains("1.2e-3"), "{told:?}");
+    let mut exact = run("F32", "aa");
+    exact["settings"] = json!({"capture": "exact"});
+    assert!(!codes(&compare(exact, run("F32", "aa"))).contains(&"T011"));
+}
+
+#[test]
+fn products_in_tf32_are_noise_of_16_bits() {
+    let lines = layers(|_| 0.0);
+    // The noise of F16 weights, which F32 weights do not explain.
+    let candidate = layers(|_| 1e-3);
+    for (products, verdict) in [("f32", "diverged"), ("tf32", "rounding")] {
+        let mut reference = run("F32", "aa");
+        reference["settings"] = json!({"products": products});
+        let runs = [reference, run("F32", "aa")];
+        let report = compare_runs(&lines, &candidate, runs, &Options::default());
+        assert_eq!(report.verdict, verdict, "{products}");
+    }
+}
+
+#[test]
 fn other_models() {
     let lines = [record("a", 0, &[1.0])];
     let compare = |a, b| compare_runs(&lines, &lines, [a, b], &Options::default());

@@ -2,6 +2,7 @@
 
 mod backend;
 mod context;
+mod gpu;
 mod model;
 mod sampler;
 
@@ -9,6 +10,8 @@ pub use backend::version;
 pub(crate) use backend::{error_log, forget_log, start};
 pub(crate) use context::EvalCallback;
 pub use context::{Context, ContextOptions, Entry, FlashAttention, KvType};
+pub use gpu::{Gpu, gpu, prefer_exact_gpu};
+pub(crate) use gpu::{fusion_is_on, products};
 pub use model::{LoadOptions, Model};
 pub(crate) use model::{c_string, check_magic};
 pub use sampler::Sampler;

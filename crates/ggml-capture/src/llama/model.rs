@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use llama_cpp_sys_2 as sys;
 
 use super::backend;
+use super::gpu::Gpu;
 use crate::Error;
 
 /// How to load a model.
@@ -16,6 +17,9 @@ use crate::Error;
 pub struct LoadOptions<'a> {
     /// Tokenizer and metadata only; such a model cannot decode.
     pub vocab_only: bool,
+    /// Layers on the GPU, counted from the last one; the output layer is the first to go there, and one more than the
+    /// model has layers is all of it. 0 computes on the CPU alone.
+    pub gpu_layers: usize,
     /// Called with the loaded fraction, 0 to 1; returning false stops the load.
     pub progress: Option<&'a mut dyn FnMut(f32) -> bool>,
 }
@@ -25,6 +29,8 @@ pub struct LoadOptions<'a> {
 pub struct Model {
     pointer: NonNull<sys::llama_model>,
     path: PathBuf,
+    gpu: Option<Gpu>,
+    gpu_layers: usize,
 }
 
 // SAFETY: llama.cpp's models are immutable after loading.
@@ -33,10 +39,11 @@ unsafe impl Send for Model {}
 unsafe impl Sync for Model {}
 
 impl Model {
-    /// Loads a GGUF file for the CPU.
+    /// Loads a GGUF file.
     ///
     /// # Errors
     ///
+    /// Layers are to go to a GPU and there is none ([`gpu`](super::gpu())).
     /// The file is missing, is not GGUF, is cut off, or has an architecture that llama.cpp does not know.
     pub fn load(path: &Path, options: LoadOptions<'_>) -> Result<Self, Error> {
         check_magic(path)?;
@@ -44,12 +51,21 @@ impl Model {
         backend::start();
         backend::forget_log();
 
+        let gpu = (options.gpu_layers > 0).then(super::gpu).transpose()?;
+        let mut devices = [
+            gpu.as_ref().map_or(std::ptr::null_mut(), |gpu| gpu.device),
+            std::ptr::null_mut(),
+        ];
+
         let mut cancelled = false;
         let mut progress = options.progress;
         let mut state = (&mut progress, &mut cancelled);
         // SAFETY: plain data.
         let mut params = unsafe { sys::llama_model_default_params() };
-        params.n_gpu_layers = 0;
+        params.n_gpu_layers = i32::try_from(options.gpu_layers).unwrap_or(i32::MAX);
+        // One device, so that a trace has one arithmetic, or none: llama.cpp by itself takes all that it finds, and
+        // large products even of a model on the CPU.
+        params.devices = devices.as_mut_ptr();
         params.vocab_only = options.vocab_only;
         // Repacked weights would have layouts and sums of their own; the reference is the plain one.
         params.use_extra_bufts = false;
@@ -62,6 +78,8 @@ impl Model {
             Some(pointer) => Ok(Self {
                 pointer,
                 path: path.to_owned(),
+                gpu,
+                gpu_layers: options.gpu_layers,
             }),
             None if cancelled => Err(Error::Cancelled),
             None => Err(Error::Llama {
@@ -69,6 +87,16 @@ impl Model {
                 log: backend::error_log(),
             }),
         }
+    }
+
+    /// The GPU that has some of its layers.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.as_ref()
+    }
+
+    /// Layers on the GPU, the output layer counted as one.
+    pub fn gpu_layers(&self) -> usize {
+        self.gpu_layers.min(self.n_layer() + 1)
     }
 
     /// The file it was loaded from.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use orch_log::Settings;
 use orch_log::forced::Forced;
 
+use super::Observer;
 use crate::capture::Tally;
 use crate::llama::{FlashAttention, KvType};
 
@@ -32,6 +33,10 @@ pub struct Config {
     pub flash_attn: FlashAttention,
     /// Threads that compute.
     pub threads: usize,
+    /// Layers on the GPU, as [`LoadOptions::gpu_layers`](crate::llama::LoadOptions::gpu_layers).
+    pub gpu_layers: usize,
+    /// Compute each pass without a callback too, and compare the logits bit by bit; on a GPU always.
+    pub check_logits: bool,
     /// 0 is greedy.
     pub temperature: f32,
     /// For temperatures above 0.
@@ -54,6 +59,8 @@ impl Config {
             kv_type: KvType::default(),
             flash_attn: FlashAttention::default(),
             threads: 1,
+            gpu_layers: 0,
+            check_logits: false,
             temperature: 0.0,
             seed: 0,
             forced: None,
@@ -114,6 +121,12 @@ pub struct Summary {
     pub beside: Vec<Beside>,
     /// Forward passes.
     pub passes: usize,
+    /// Whether watching changed the logits, where that was checked.
+    pub observer: Option<Observer>,
+    /// What computed: `cpu`, or the GPU and how many layers it had.
+    pub device: String,
+    /// `f32` or `tf32`, what a GPU rounds the inputs of products of 32-bit floats to.
+    pub products: Option<&'static str>,
     /// What was captured.
     pub tally: Tally,
     /// Where the time went.

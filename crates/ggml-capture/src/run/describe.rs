@@ -8,16 +8,17 @@ use orch_log::format::{ModelInfo, Run};
 use sha2::{Digest, Sha256};
 
 use super::Config;
+use super::generate::Course;
 use crate::Error;
 use crate::capture::Tally;
-use crate::llama::{self, ContextOptions, Model};
+use crate::llama::{self, ContextOptions, Gpu, Model};
 
 pub(super) fn describe(
     config: &Config,
     model: &Model,
     sha256: String,
     prompt: &str,
-    tokens: &[i32],
+    course: &Course,
     options: &ContextOptions,
     tally: &Tally,
 ) -> Run {
@@ -38,6 +39,23 @@ pub(super) fn describe(
         let names: Vec<&str> = tally.hidden_by_fusion.iter().map(String::as_str).collect();
         settings.push(setting("hidden_by_fusion", names.join(",")));
     }
+    if model.gpu().is_some() {
+        let of = format!("{} of {}", model.gpu_layers(), model.n_layer() + 1);
+        settings.push(setting("gpu_layers", of));
+        let fusion = if llama::fusion_is_on() { "on" } else { "off" };
+        settings.push(setting("fusion", fusion.to_owned()));
+        let products = llama::products(course.batches.iter().copied());
+        settings.push(setting("products", products.to_owned()));
+    }
+    if let Some(observer) = course.observer {
+        let word = if observer.is_exact() {
+            "exact"
+        } else {
+            settings.push(setting("perturbed_by", format!("{:.1e}", observer.worst)));
+            "perturbed"
+        };
+        settings.push(setting("capture", word.to_owned()));
+    }
     let path = std::path::absolute(&config.model).unwrap_or_else(|_| config.model.clone());
     Run {
         model: Some(ModelInfo {
@@ -48,8 +66,12 @@ pub(super) fn describe(
             weights: model.weights(),
         }),
         prompt: Some(prompt.to_owned()),
-        tokens: tokens.iter().map(|id| i64::from(*id)).collect(),
-        device: Some("cpu".to_owned()),
+        tokens: course.sequences[0]
+            .tokens
+            .iter()
+            .map(|id| i64::from(*id))
+            .collect(),
+        device: Some(model.gpu().map_or_else(|| "cpu".to_owned(), Gpu::label)),
         threads: Some(config.threads),
         settings,
         version: Some(format!("ggml {}", llama::version())),

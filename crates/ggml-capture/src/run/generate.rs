@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use orch_log::Recorder;
 
 use super::plan::Plan;
-use super::{Config, Progress};
+use super::{Config, Observer, Progress};
 use crate::Error;
 use crate::capture::{Columns, Pass, Rows, Session};
 use crate::llama::{Context, Entry, Sampler};
@@ -16,7 +16,10 @@ use crate::llama::{Context, Entry, Sampler};
 pub(super) struct Course {
     /// One for each prompt.
     pub(super) sequences: Vec<Sequence>,
-    pub(super) passes: usize,
+    /// Tokens of each pass.
+    pub(super) batches: Vec<usize>,
+    /// Where each pass was computed unwatched too.
+    pub(super) observer: Option<Observer>,
     pub(super) prefill: Duration,
     pub(super) decode: Duration,
 }
@@ -52,7 +55,8 @@ impl Course {
         let beside = beside.map(|prompt| Sequence::new(config, prompt.clone(), VecDeque::new()));
         Self {
             sequences: std::iter::once(first).chain(beside).collect(),
-            passes: 0,
+            batches: Vec::new(),
+            observer: None,
             prefill: Duration::ZERO,
             decode: Duration::ZERO,
         }
@@ -72,12 +76,12 @@ impl Course {
         entries.collect()
     }
 
-    /// Runs all forward passes of `plan`.
+    /// Runs all forward passes of `plan`, in the unwatched context too where there is one.
     pub(super) fn run(
         &mut self,
         config: &Config,
         plan: &Plan,
-        context: &mut Context<'_>,
+        (context, mut unwatched): (&mut Context<'_>, Option<&mut Context<'_>>),
         session: &RefCell<Session<&Recorder>>,
         report: &mut dyn FnMut(Progress) -> bool,
     ) -> Result<(), Error> {
@@ -105,11 +109,15 @@ impl Course {
                 let decoded = context.decode_batch(batch);
                 session.borrow_mut().end();
                 decoded?;
-                self.passes += 1;
+                self.batches.push(batch.len());
                 if step == 0 {
                     self.prefill += started.elapsed();
                 } else {
                     self.decode += started.elapsed();
+                }
+                if let Some(unwatched) = &mut unwatched {
+                    let observer = self.observer.get_or_insert_default();
+                    observer.compare(batch, context, unwatched)?;
                 }
                 self.advance(config, batch, context)?;
                 if !report(Progress::Decoded {

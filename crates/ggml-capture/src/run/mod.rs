@@ -3,9 +3,11 @@
 mod config;
 mod describe;
 mod generate;
+mod observer;
 mod plan;
 
 pub use config::{Beside, Config, Progress, Summary, Timings};
+pub use observer::Observer;
 
 use std::cell::RefCell;
 use std::ptr::NonNull;
@@ -49,6 +51,7 @@ pub fn run(
         Model::load(
             &config.model,
             LoadOptions {
+                gpu_layers: config.gpu_layers,
                 progress: Some(&mut loading),
                 ..LoadOptions::default()
             },
@@ -88,24 +91,21 @@ pub fn run(
         Some(Box::new(Watcher(Rc::clone(&session)))),
     )?;
 
+    let mut unwatched = (config.check_logits || model.gpu().is_some())
+        .then(|| Context::new(&model, &options, cancel))
+        .transpose()?;
+
     let mut course = Course::new(config, &plan);
-    let outcome = course.run(config, &plan, &mut context, &session, &mut report);
-    drop(context);
+    let contexts = (&mut context, unwatched.as_mut());
+    let outcome = course.run(config, &plan, contexts, &session, &mut report);
+    drop((context, unwatched));
 
     let prompt = config
         .prompt
         .clone()
         .unwrap_or_else(|| model.text(&plan.prompt));
     let tally = session.borrow().tally().clone();
-    let description = describe(
-        config,
-        &model,
-        sha256,
-        &prompt,
-        &course.sequences[0].tokens,
-        &options,
-        &tally,
-    );
+    let description = describe(config, &model, sha256, &prompt, &course, &options, &tally);
     recorder
         .describe_run(&description)
         .map_err(Error::io("write the run file of", &config.log.path))?;
@@ -113,7 +113,9 @@ pub fn run(
     outcome?;
     timings.prefill = course.prefill;
     timings.decode = course.decode;
-    let passes = course.passes;
+    let passes = course.batches.len();
+    let products = (model.gpu().is_some()).then(|| llama::products(course.batches));
+    let observer = course.observer;
     let mut sequences = course.sequences.into_iter();
     let first = sequences.next().expect("there is always the first prompt");
     let beside = sequences.zip(plan.beside).map(|(sequence, prompt)| {
@@ -132,6 +134,9 @@ pub fn run(
         continuation,
         beside: beside.collect(),
         passes,
+        observer,
+        device: device(&model),
+        products,
         picks: first.picks,
         tally,
         timings,
@@ -152,6 +157,21 @@ impl llama::EvalCallback for Watcher<'_> {
         session.take(&node);
         true
     }
+}
+
+/// What computes, for people.
+fn device(model: &Model) -> String {
+    model.gpu().map_or_else(
+        || "cpu".to_owned(),
+        |gpu| {
+            format!(
+                "{}, {} of {} layers",
+                gpu.label(),
+                model.gpu_layers(),
+                model.n_layer() + 1
+            )
+        },
+    )
 }
 
 /// The shape of the model's attention.

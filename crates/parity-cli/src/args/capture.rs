@@ -85,6 +85,14 @@ pub(crate) struct CaptureLlama {
     #[arg(long, value_enum, default_value_t = FlashAttentionArg::Off)]
     pub(crate) flash_attn: FlashAttentionArg,
 
+    /// Layers that the GPU computes, `all` or a number; the rest stays on the CPU
+    #[arg(long, visible_alias = "ngl", value_name = "N|all", default_value = "0", value_parser = layers)]
+    pub(crate) gpu_layers: usize,
+
+    /// Also compute each pass without capturing, and compare the logits bit by bit; always so on a GPU
+    #[arg(long)]
+    pub(crate) check_logits: bool,
+
     /// Threads that compute [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
@@ -113,6 +121,8 @@ Examples:
   parity capture llama -m model.gguf -p \"Hello\" --checkpoint 'layer_3_*' -o ref.jsonl
   # Two sequences in one batch, in graphs of at most 8 tokens
   parity capture llama -m model.gguf -p \"Hello\" -p \"Once upon a time\" --ubatch 8 -o ref.jsonl
+  # On a GPU (a build with the feature `cuda`), in graphs small enough for products in 32-bit floats
+  parity capture llama -m model-f32.gguf -p \"Hello\" --gpu-layers all --ubatch 3 --kv-type f32 -o gpu.jsonl
   # The noise floor: llama.cpp against itself with another cache, fed with the same tokens
   parity capture llama -m model.gguf --force-tokens ref.jsonl --kv-type f32 -o again.jsonl";
 
@@ -229,6 +239,14 @@ fn values(text: &str) -> Result<Values, String> {
     text.parse()
         .map(Values::First)
         .map_err(|_| "expected a count or `all`".to_owned())
+}
+
+fn layers(text: &str) -> Result<usize, String> {
+    if text == "all" {
+        return Ok(usize::MAX);
+    }
+    text.parse()
+        .map_err(|_| "expected a number of layers or `all`".to_owned())
 }
 
 fn temperature(text: &str) -> Result<f32, String> {

@@ -3,7 +3,7 @@
 use crate::args::{Capture, CaptureCommand, CaptureLlama, ColorWhen};
 use crate::failure::Failure;
 use crate::{progress, terminal};
-use ggml_capture::llama::{LoadOptions, Model};
+use ggml_capture::llama::{LoadOptions, Model, prefer_exact_gpu};
 use ggml_capture::{Config, Progress, Summary};
 use indicatif::ProgressBar;
 use orch_log::forced::Forced;
@@ -24,6 +24,10 @@ pub(crate) fn run(capture: Capture, color: ColorWhen) -> Result<u8, Failure> {
 /// Runs llama.cpp; Ctrl-C ends it between two passes and leaves a trace that can be read.
 fn llama(args: &CaptureLlama, color: ColorWhen) -> Result<u8, Failure> {
     let config = config(args)?;
+    if args.gpu_layers > 0 {
+        // SAFETY: this process has no other thread yet: the one that waits for Ctrl-C, and llama.cpp's, start later.
+        unsafe { prefer_exact_gpu() };
+    }
     if args.temp > 0.0 && config.forced.is_none() {
         note(
             color,
@@ -45,6 +49,7 @@ fn llama(args: &CaptureLlama, color: ColorWhen) -> Result<u8, Failure> {
     match outcome {
         Ok(summary) => {
             warn(color, &summary, args);
+            warn_of_arithmetic(color, &summary);
             print(&summary, args)?;
             Ok(exit_code::AGREES)
         }
@@ -80,6 +85,8 @@ fn config(args: &CaptureLlama) -> Result<Config, Failure> {
         kv_type: args.kv_type.into(),
         flash_attn: args.flash_attn.into(),
         threads: args.threads.map_or(cores, usize::from),
+        gpu_layers: args.gpu_layers,
+        check_logits: args.check_logits,
         temperature: args.temp,
         seed: args.seed,
         forced: args.force_tokens.as_deref().map(Forced::read).transpose()?,
@@ -183,6 +190,26 @@ fn warn(color: ColorWhen, summary: &Summary, args: &CaptureLlama) {
     }
 }
 
+/// What the arithmetic of a GPU, and watching it, did to the numbers.
+fn warn_of_arithmetic(color: ColorWhen, summary: &Summary) {
+    if let Some(observer) = summary.observer.filter(|observer| !observer.is_exact()) {
+        note(
+            color,
+            &format!(
+                "capturing changed what llama.cpp computes: {} of {} rows of logits differ from those of the same passes \
+                 unwatched, by up to {:.1e}; the trace is marked as perturbed (GGML_CUDA_DISABLE_FUSION=1 prevents it)",
+                observer.perturbed, observer.rows, observer.worst
+            ),
+        );
+    }
+    if summary.products == Some("tf32") {
+        note(
+            color,
+            "products of 32-bit floats were computed in TF32, to 11 bits; batches of at most 3 tokens are not (--ubatch 3)",
+        );
+    }
+}
+
 pub(super) fn note(color: ColorWhen, text: &str) {
     let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
     // Without stderr there is nobody to tell.
@@ -209,6 +236,15 @@ fn print(summary: &Summary, args: &CaptureLlama) -> std::io::Result<()> {
         writeln!(out, "sequence {seq}    {:?}", beside.text)?;
         writeln!(out, "  prompt      {}", ids(&beside.prompt_tokens))?;
         writeln!(out, "  tokens      {}", ids(&beside.continuation))?;
+    }
+    if summary.device != "cpu" {
+        writeln!(out, "device        {}", summary.device)?;
+    }
+    if summary.observer.is_some_and(|observer| observer.is_exact()) {
+        writeln!(
+            out,
+            "logits        the same to the bit as without capturing"
+        )?;
     }
     writeln!(
         out,

@@ -80,6 +80,8 @@ codes! {
     RunFileMissing = "T009", "run-file-missing", Note;
     /// The run file cannot be used.
     RunFileUnreadable = "T010", "run-file-unreadable", Warning;
+    /// Logging changed what the engine computes.
+    Perturbed = "T011", "perturbed", Warning;
     /// The two engines did not see the same tokens.
     DifferentTokens = "C001", "different-tokens", Error;
     /// The two models are not of one architecture or depth.

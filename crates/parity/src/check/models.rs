@@ -11,7 +11,10 @@ pub fn compare_runs(reference: &RunFile, candidate: &RunFile) -> Findings {
     let mut findings = Findings::default();
     for (side, run) in [(Side::Reference, reference), (Side::Candidate, candidate)] {
         match run {
-            RunFile::Found(info) => version(info, side, &mut findings),
+            RunFile::Found(info) => {
+                version(info, side, &mut findings);
+                perturbed(info, side, &mut findings);
+            }
             RunFile::Missing(path) => findings.add_with_help(
                 Code::RunFileMissing,
                 side,
@@ -45,6 +48,26 @@ fn version(info: &RunInfo, side: Side, findings: &mut Findings) {
                 orch_log::format::FORMAT_VERSION
             ),
             "a newer `parity` reads all of it",
+        );
+    }
+}
+
+/// A trace of a run that computed something else because it was watched proves nothing about the run that nobody watches.
+fn perturbed(info: &RunInfo, side: Side, findings: &mut Findings) {
+    if let Some(distance) = info.perturbed_by() {
+        let by = if distance.is_empty() {
+            String::new()
+        } else {
+            format!(" (relative distance {distance})")
+        };
+        findings.add_with_help(
+            Code::Perturbed,
+            side,
+            format!(
+                "capturing changed the numbers: the logits are not those of the same run unwatched{by}"
+            ),
+            "what is compared is the watched run; llama.cpp on CUDA needs GGML_CUDA_DISABLE_FUSION=1, which `parity capture \
+             llama` sets unless the environment says otherwise",
         );
     }
 }

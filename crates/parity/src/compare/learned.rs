@@ -91,6 +91,7 @@ impl Learned {
             expert_scale: 1.0,
             tensors: BTreeMap::new(),
             cache: Dtype::F32,
+            rounds_products: false,
             run_context: None,
         };
         let mut learned = Self {

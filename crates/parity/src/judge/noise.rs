@@ -37,7 +37,7 @@ const CLASSES: [ClassRow; 4] = [
         class: WeightClass::F16,
         measured: 1.4e-3,
         margin: 6.0,
-        reason: "16-bit floats in weights, cache or fused attention",
+        reason: "16-bit floats in weights, cache or fused attention, or products in TF32",
     },
     ClassRow {
         class: WeightClass::Bits8,

@@ -7,7 +7,7 @@ use crate::trace::RunInfo;
 pub enum WeightClass {
     /// 32-bit floats throughout, cache included, no fused attention.
     F32,
-    /// 16-bit floats somewhere: weights, cache or fused attention.
+    /// 16-bit floats somewhere: weights, cache or fused attention; or products in TF32, which has as many bits.
     F16,
     /// Blocks of 8-bit integers, 8-bit floats.
     Bits8,
@@ -49,9 +49,14 @@ impl WeightClass {
         Some(Self::of_model(run)?.max(Self::of_attention(run)?))
     }
 
-    /// The class of a run's weights alone.
+    /// The class of a run's weights, and of the products with them.
     pub(super) fn of_model(run: &RunInfo) -> Option<Self> {
-        Self::of_weights(run.model.as_ref()?.weights.as_deref()?)
+        let weights = Self::of_weights(run.model.as_ref()?.weights.as_deref()?)?;
+        Some(if run.rounds_products() {
+            weights.max(Self::F16)
+        } else {
+            weights
+        })
     }
 
     /// The class of a run's cache and attention: 32-bit floats unless the settings name coarser ones.
@@ -61,8 +66,9 @@ impl WeightClass {
                 .is_some_and(|value| values.contains(&value.to_ascii_lowercase().as_str()))
         };
         // llama.cpp's `auto` is on wherever it can be.
-        let rounds =
-            is("kv_type", &["f16", "bf16"]) || is("flash_attn", &["on", "auto", "true", "1"]);
+        let rounds = is("kv_type", &["f16", "bf16"])
+            || is("flash_attn", &["on", "auto", "true", "1"])
+            || run.rounds_products();
         Some(if rounds { Self::F16 } else { Self::F32 })
     }
 }
@@ -118,5 +124,18 @@ mod tests {
             Some(WeightClass::Bits4)
         );
         assert_eq!(WeightClass::of_run(&RunInfo::default()), None);
+    }
+
+    #[test]
+    fn a_gpu_may_round_the_inputs_of_products() {
+        assert_eq!(
+            class("F32", &[("products", "tf32")]),
+            Some(WeightClass::F16)
+        );
+        assert_eq!(class("F32", &[("products", "f32")]), Some(WeightClass::F32));
+        assert_eq!(
+            class("Q4_1", &[("products", "tf32")]),
+            Some(WeightClass::Bits4)
+        );
     }
 }

@@ -93,6 +93,8 @@ pub struct Hparams {
     pub tensors: BTreeMap<String, TensorInfo>,
     /// Type that keys and values are kept in; the run's, not the model's.
     pub cache: Dtype,
+    /// Whether the run rounded the inputs of products to the 11 bits of TF32.
+    pub rounds_products: bool,
     /// Context that the run was set up for, where it says so.
     pub run_context: Option<usize>,
 }
@@ -189,6 +191,7 @@ impl Hparams {
                 .unwrap_or(1.0),
             tensors,
             cache: Dtype::F32,
+            rounds_products: false,
             run_context: None,
         })
     }
@@ -199,6 +202,7 @@ impl Hparams {
         if let Some(cache) = setting("kv_type").and_then(|name| Dtype::parse(&name)) {
             self.cache = cache;
         }
+        self.rounds_products = run.is_some_and(RunInfo::rounds_products);
         self.run_context = setting("n_ctx").and_then(|context| context.parse().ok());
         self
     }

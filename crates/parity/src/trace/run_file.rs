@@ -94,6 +94,18 @@ impl RunFile {
 }
 
 impl RunInfo {
+    /// True where a GPU rounded the inputs of products of 32-bit floats to the 11 bits of TF32.
+    pub fn rounds_products(&self) -> bool {
+        self.setting("products").as_deref() == Some("tf32")
+    }
+
+    /// How far, relative, logging moved the logits from those of the same run unwatched; `None` where it was not
+    /// checked, or moved no bit.
+    pub fn perturbed_by(&self) -> Option<String> {
+        let is_perturbed = self.setting("capture").as_deref() == Some("perturbed");
+        is_perturbed.then(|| self.setting("perturbed_by").unwrap_or_default())
+    }
+
     /// A setting as text: strings without their quotes, everything else as JSON.
     pub fn setting(&self, name: &str) -> Option<String> {
         self.settings.get(name).map(|value| match value {

@@ -48,3 +48,18 @@ pub fn limit(operation: &Operation, local: &LocalError, dtype: Dtype, end: i64) 
     // A result that is kept in few bits was summed from inputs that were: three roundings, one after another.
     (f32_limit * steps).max(3.0 * unit * steps)
 }
+
+/// The same for a run that rounds the inputs of its products to TF32; 0 for what is no product.
+///
+/// # Source
+///
+/// TF32 has 11 bits: a unit of 2⁻¹¹ for each input. Relative to the sum of the products the errors are larger where products
+/// cancel; three units cover llama.cpp on an H100.
+pub(super) fn rounded_product(operation: &Operation, local: &LocalError) -> f64 {
+    match operation.kind {
+        Kind::Linear(_) | Kind::Scores(_) | Kind::Context(_) => {
+            3.0 * 2_f64.powi(-11) * (1.0 + local.through.len() as f64)
+        }
+        _ => 0.0,
+    }
+}

@@ -1,6 +1,6 @@
 //! Recomputes every operation of a trace.
 
-use super::limit::limit;
+use super::limit::{limit, rounded_product};
 use crate::error::Error;
 use crate::judge::exit_code;
 use crate::recompute::{
@@ -225,7 +225,12 @@ impl One<'_> {
         let dtype = pieces.first().map(|piece| piece.dtype);
         let allowed = self.options.limit.unwrap_or_else(|| {
             let dtype = dtype.unwrap_or(orch_log::format::Dtype::F32);
-            limit(self.operation, &local, dtype, batch.positions.end)
+            let of_type = limit(self.operation, &local, dtype, batch.positions.end);
+            if self.weights.hparams().rounds_products {
+                of_type.max(rounded_product(self.operation, &local))
+            } else {
+                of_type
+            }
         });
         let relative = local.deviation.relative;
         let this = VerifiedOperation {
