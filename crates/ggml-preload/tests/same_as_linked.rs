@@ -30,6 +30,8 @@ fn linked(trace: &Path) -> Summary {
         kv_type: KvType::F16,
         flash_attn: FlashAttention::Off,
         threads: 1,
+        gpu_layers: 0,
+        check_logits: false,
         temperature: 0.0,
         seed: 0,
         forced: None,

@@ -83,6 +83,8 @@ impl Reference<'_> {
             kv_type: KvType::F32,
             flash_attn: FlashAttention::Off,
             threads: 1,
+            gpu_layers: 0,
+            check_logits: false,
             temperature: 0.0,
             seed: 0,
             forced: None,
