@@ -115,7 +115,9 @@ fn one_screen_answers() {
 fn every_form_has_the_same_exit_code() {
     let folder = folder();
     for (candidate, code) in [("good.jsonl", 0), ("fault.jsonl", 1), ("tokens.jsonl", 3)] {
-        for form in ["text", "json", "html", "markdown", "junit", "csv"] {
+        for form in [
+            "text", "json", "html", "markdown", "junit", "csv", "parquet",
+        ] {
             let args = ["compare", "ref.jsonl", candidate, "--format", form];
             let output = parity(folder.path(), &args);
             assert_eq!(output.status.code(), Some(code), "{form} {candidate}");

@@ -116,4 +116,27 @@ fn several_candidates() {
         .map(|report| &report["verdict"])
         .collect();
     assert_eq!(verdicts, ["match", "diverged"]);
+
+    let three = |form: &str| run(&["compare", "a.jsonl", "b.jsonl", "c.jsonl", "--format", form]);
+    let markdown = text(&three("markdown").stdout);
+    assert!(
+        markdown.starts_with("### ❌ Numeric parity: diverged\n\n| candidate |"),
+        "{markdown}"
+    );
+    assert!(markdown.contains("\n| `b.jsonl` | match |"), "{markdown}");
+    assert!(markdown.contains("\n| `c.jsonl` | diverged |"));
+    let junit = text(&three("junit").stdout);
+    assert_eq!(junit.matches("<testsuite ").count(), 2, "{junit}");
+    for (form, what) in [
+        ("html", "a page"),
+        ("csv", "a table"),
+        ("parquet", "a table"),
+    ] {
+        let refused = three(form);
+        assert_eq!(refused.status.code(), Some(2));
+        let said = text(&refused.stderr);
+        let way_out =
+            format!("{what} shows one candidate: compare them one by one with `--format {form}`");
+        assert!(said.contains(&way_out), "{said}");
+    }
 }

@@ -99,6 +99,8 @@ Examples:
   parity compare ref.jsonl cand.jsonl --watch
   # For a program
   parity compare ref.jsonl cand.jsonl --format json | jq .first_divergence.checkpoint
+  # For a data frame: every pair, with types
+  parity compare ref.jsonl cand.jsonl --format parquet -o parity.parquet
   # Several candidates, one table
   parity compare ref.jsonl cuda.jsonl cpu.jsonl metal.jsonl
   # With the model at hand, small mistakes show that noise hides

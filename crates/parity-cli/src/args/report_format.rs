@@ -17,11 +17,22 @@ pub(crate) enum ReportFormat {
     Junit,
     /// For a spreadsheet or a data frame: a line for each compared pair
     Csv,
+    /// The same with types, for a data frame or a query engine
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl ReportFormat {
     /// Whether it shows every pair, and not only every checkpoint.
     pub(crate) fn shows_pairs(self) -> bool {
-        matches!(self, Self::Html | Self::Csv)
+        matches!(self, Self::Html | Self::Csv) || self.is_binary()
+    }
+
+    /// Whether it is for no terminal.
+    pub(crate) fn is_binary(self) -> bool {
+        #[cfg(feature = "parquet")]
+        return self == Self::Parquet;
+        #[cfg(not(feature = "parquet"))]
+        return false;
     }
 }

@@ -9,16 +9,23 @@ use crate::{progress, terminal};
 use orch_log::Filter;
 use parity::judge::{Calibration, Criterion, Tolerances};
 use parity::recompute::Weights;
+#[cfg(feature = "parquet")]
+use parity::report::Parquet;
 use parity::report::{Csv, Html, Json, Junit, Markdown, Render, Screen, Text, v1::Report};
 use parity::trace::Trace;
 use parity::{Options, compare_with_model};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Compares, writes the report, and gives the verdict's exit code.
 pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
+    if args.format.is_binary() && args.output.is_none() && std::io::stdout().is_terminal() {
+        return Err(Failure::message(
+            "Parquet is binary and this is a terminal: name a file with `-o`, or use `--format csv`",
+        ));
+    }
     match (args.more.is_empty(), args.watch) {
         (false, None) => many::run(args, color),
         (true, None) => once(args, color),
@@ -53,6 +60,12 @@ pub(super) fn once(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
             render(args, &report, color == ColorWhen::Always, &mut out)
                 .and_then(|()| out.flush())
                 .map_err(|error| unwritable(path, &error))?;
+        }
+        // What drops colours would drop bytes that look like them.
+        None if args.format.is_binary() => {
+            let mut out = std::io::stdout().lock();
+            render(args, &report, false, &mut out)?;
+            out.flush()?;
         }
         None => {
             let mut out = terminal::stdout(color);
@@ -151,6 +164,8 @@ fn render(
         ReportFormat::Markdown => Markdown.render(report, out),
         ReportFormat::Junit => Junit.render(report, out),
         ReportFormat::Csv => Csv.render(report, out),
+        #[cfg(feature = "parquet")]
+        ReportFormat::Parquet => Parquet.render(report, out),
         // Who asks for some checkpoints, or for more of them, wants more than one screen.
         ReportFormat::Text if args.verbose || args.top.is_some() || !args.checkpoint.is_empty() => {
             Text {

@@ -4,14 +4,15 @@ use super::compare::{create, options, unwritable};
 use crate::args::{ColorWhen, Compare, ReportFormat};
 use crate::failure::Failure;
 use crate::{progress, terminal};
-use parity::report::v1::Many;
+use parity::report::{Json, Junit, Markdown, RenderMany};
 use parity::trace::Trace;
 use parity::{compare, many};
 use std::io::Write;
-use std::path::Path;
 
 /// Compares each candidate with the reference, writes one table, and gives the exit code of the worst.
 pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
+    // Before the work, not after it.
+    let form = form(args.format)?;
     let reference = Trace::open(&args.reference)?;
     let paths = std::iter::once(&args.candidate).chain(&args.more);
     let candidates = paths.map(Trace::open).collect::<Result<Vec<_>, _>>()?;
@@ -33,31 +34,40 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     bar.finish_and_clear();
     let result = many(reports.into_iter().collect::<Result<Vec<_>, _>>()?);
 
-    let text = rendered(args, &result)?;
+    let mut text = Vec::new();
+    match form {
+        Some(form) => form.render_many(&result, &mut text)?,
+        None => text.extend(result.table().into_bytes()),
+    }
     match file {
-        Some((mut file, path)) => write(&mut file, &text, path)?,
+        Some((mut file, path)) => file
+            .write_all(&text)
+            .map_err(|error| unwritable(path, &error))?,
         None => {
             let mut out = terminal::stdout(color);
-            out.write_all(text.as_bytes())?;
+            out.write_all(&text)?;
             out.flush()?;
         }
     }
     Ok(result.exit_code)
 }
 
-fn rendered(args: &Compare, result: &Many) -> Result<String, Failure> {
-    Ok(match args.format {
-        ReportFormat::Json => serde_json::to_string_pretty(result)? + "\n",
-        ReportFormat::Text => result.table(),
-        ReportFormat::Html | ReportFormat::Markdown | ReportFormat::Junit | ReportFormat::Csv => {
-            return Err(Failure::message(
-                "this form shows one candidate: compare them one by one, or use `--format json`",
-            ));
-        }
-    })
-}
-
-fn write(file: &mut std::fs::File, text: &str, path: &Path) -> Result<(), Failure> {
-    file.write_all(text.as_bytes())
-        .map_err(|error| unwritable(path, &error))
+/// What writes this form; nothing for text, which the result writes itself.
+fn form(format: ReportFormat) -> Result<Option<&'static dyn RenderMany>, Failure> {
+    let one_by_one = |name: &str, what: &str| {
+        Err(Failure::message(format!(
+            "{what} shows one candidate: compare them one by one with `--format {name}`, \
+             or all at once as text, markdown, junit or json"
+        )))
+    };
+    match format {
+        ReportFormat::Text => Ok(None),
+        ReportFormat::Json => Ok(Some(&Json)),
+        ReportFormat::Markdown => Ok(Some(&Markdown)),
+        ReportFormat::Junit => Ok(Some(&Junit)),
+        ReportFormat::Html => one_by_one("html", "a page"),
+        ReportFormat::Csv => one_by_one("csv", "a table"),
+        #[cfg(feature = "parquet")]
+        ReportFormat::Parquet => one_by_one("parquet", "a table"),
+    }
 }

@@ -6,14 +6,6 @@ use crate::align::inputs_of;
 use crate::judge::{PairSummary, Tally};
 use std::collections::HashMap;
 
-/// Four significant digits: what a chart can show, in a third of the characters.
-fn short(value: f64) -> Number {
-    if !value.is_finite() || value == 0.0 {
-        return Number(value);
-    }
-    Number(format!("{value:.3e}").parse().unwrap_or(value))
-}
-
 /// One line for each pair whose name is listed, in the order in which the pairs were complete.
 pub(crate) fn cells(tally: &Tally, checkpoints: &[v1::CheckpointSummary]) -> v1::Cells {
     let index = index(checkpoints);
@@ -32,14 +24,11 @@ pub(crate) fn cells(tally: &Tally, checkpoints: &[v1::CheckpointSummary]) -> v1:
         cells.n_tokens.push(pair.n_tokens);
         cells.step.push(pair.step);
         cells.seq.push(pair.seq);
-        cells.nmse.push(short(pair.nmse));
-        cells.max_abs_diff.push(
-            pair.max_abs_diff
-                .map(|difference| short(f64::from(difference))),
-        );
-        cells
-            .floor
-            .push(floor(pair, &checkpoints[*checkpoint as usize]).map(short));
+        cells.nmse.push(Number(pair.nmse));
+        let difference = pair.max_abs_diff.map(f64::from);
+        cells.max_abs_diff.push(difference.map(Number));
+        let floor = floor(pair, &checkpoints[*checkpoint as usize]);
+        cells.floor.push(floor.map(Number));
         cells.above_limit.push(pair.above_limit);
     }
     cells

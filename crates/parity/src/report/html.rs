@@ -1,7 +1,7 @@
 //! The report for a browser: one file that opens without a network.
 
 use super::render::Render;
-use super::v1::Report;
+use super::v1::{Cells, Report};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -10,6 +10,12 @@ use std::io::{self, Write};
 const PAGE: &str = include_str!("../../../../viewer/page.html");
 const STYLE: &str = include_str!("../../../../viewer/style.css");
 const ECHARTS: &str = include_str!("../../../../viewer/vendor/echarts/echarts.min.js");
+/// What the licences of the library and of its part d3 ask every copy to carry.
+const NOTICES: &str = concat!(
+    include_str!("../../../../viewer/vendor/echarts/NOTICE"),
+    "\n",
+    include_str!("../../../../viewer/vendor/echarts/licenses/LICENSE-d3"),
+);
 /// One script of several files, each a part of the page.
 const SCRIPT: &str = concat!(
     "\"use strict\";\n(() => {\n",
@@ -80,6 +86,7 @@ impl Render for Html {
                     short(&report.reference.path)
                 )),
                 "version" => text(&report.parity_version),
+                "notices" => text(NOTICES),
                 "data" => data.clone(),
                 "echarts" => ECHARTS.to_owned(),
                 "script" => SCRIPT.to_owned(),
@@ -103,8 +110,9 @@ impl Html {
     /// The report as JSON that fits: first fewer pairs are shown closely, then neighbouring positions share a line.
     fn data(&self, report: &Report) -> io::Result<String> {
         let mut report = report.clone();
+        report.cells = report.cells.as_ref().map(Cells::shortened);
         let all = report.cells.clone();
-        let mut most_cells = report.cells.as_ref().map_or(0, super::v1::Cells::len);
+        let mut most_cells = report.cells.as_ref().map_or(0, Cells::len);
         loop {
             let json = serde_json::to_string(&report)?;
             if json.len() <= self.max_data_bytes {
@@ -114,7 +122,7 @@ impl Html {
                 most_cells /= 2;
                 let cells = report.cells.as_ref();
                 let fewer = all.as_ref().map(|all| all.down_sampled(most_cells));
-                if fewer.as_ref().map(super::v1::Cells::len) == cells.map(super::v1::Cells::len) {
+                if fewer.as_ref().map(Cells::len) == cells.map(Cells::len) {
                     // Nothing is left that could be left out: so many names are worth a larger file.
                     return Ok(json);
                 }

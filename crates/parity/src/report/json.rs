@@ -1,7 +1,7 @@
 //! The report for other programs.
 
-use super::render::Render;
-use super::v1::{Explanation, Report};
+use super::render::{Render, RenderMany};
+use super::v1::{Explanation, Many, Report};
 use std::io::{self, Write};
 
 /// One JSON object, indented, with a line end.
@@ -11,6 +11,13 @@ pub struct Json;
 impl Render for Json {
     fn render(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *out, report)?;
+        out.write_all(b"\n")
+    }
+}
+
+impl RenderMany for Json {
+    fn render_many(&self, many: &Many, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, many)?;
         out.write_all(b"\n")
     }
 }

@@ -1,7 +1,7 @@
 //! The report for a CI system: a test case for each checkpoint.
 
-use super::render::Render;
-use super::v1::{CheckpointSummary, Report};
+use super::render::{Render, RenderMany};
+use super::v1::{CheckpointSummary, Many, Report};
 use super::words::{counted, is_harmless, number, sentence};
 use crate::align::Place;
 use quick_xml::Writer;
@@ -17,56 +17,98 @@ pub struct Junit;
 
 impl Render for Junit {
     fn render(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
-        let fails = |row: &&CheckpointSummary| report.exit_code == 1 && row.above_limit > 0;
-        let failures =
-            report.checkpoints.iter().filter(fails).count() + usize::from(report.exit_code == 1);
-        let errors = usize::from(report.exit_code == 3);
-        let totals = [
-            ("tests", (report.checkpoints.len() + 1).to_string()),
-            ("failures", failures.to_string()),
-            ("errors", errors.to_string()),
-        ];
-        let mut xml = Writer::new_with_indent(out, b' ', 2);
-        xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-        start(&mut xml, "testsuites", &totals)?;
-        let mut suite = vec![("name", "numeric parity".to_owned())];
-        suite.extend(totals.clone());
-        start(&mut xml, "testsuite", &suite)?;
-        let mut reasons: Vec<String> = report
-            .reasons
-            .iter()
-            .map(|reason| sentence(reason))
-            .collect();
-        let causes = report.causes.iter().take(3);
-        reasons.extend(causes.map(|cause| {
-            let claim = format!("{} cause {}: {}", cause.certainty, cause.code, cause.claim);
-            sentence(&claim)
-        }));
-        case(
-            &mut xml,
-            "parity",
-            "verdict",
-            match report.exit_code {
-                1 => Some("failure"),
-                3 => Some("error"),
-                _ => None,
-            },
-            reasons.first().map_or(&report.verdict, |reason| reason),
-            &reasons.join("\n"),
-        )?;
-        for row in &report.checkpoints {
-            let outcome = fails(&row).then_some("failure");
-            let class = match Place::of(&row.checkpoint) {
-                Some(Place::Layer(layer, _)) => format!("parity.layer_{layer}"),
-                _ => "parity".to_owned(),
-            };
-            let what = described(row);
-            case(&mut xml, &class, &row.checkpoint, outcome, &what, &what)?;
-        }
-        xml.write_event(Event::End(BytesEnd::new("testsuite")))?;
-        xml.write_event(Event::End(BytesEnd::new("testsuites")))?;
-        xml.into_inner().write_all(b"\n")
+        write(&[("numeric parity".to_owned(), report)], out)
     }
+}
+
+impl RenderMany for Junit {
+    /// A suite for each candidate.
+    fn render_many(&self, many: &Many, out: &mut dyn Write) -> io::Result<()> {
+        let suites: Vec<(String, &Report)> = many
+            .reports
+            .iter()
+            .map(|report| (format!("numeric parity: {}", report.candidate.path), report))
+            .collect();
+        write(&suites, out)
+    }
+}
+
+fn fails(report: &Report, row: &CheckpointSummary) -> bool {
+    report.exit_code == 1 && row.above_limit > 0
+}
+
+/// Cases, failures and errors of a suite.
+fn totals(report: &Report) -> [usize; 3] {
+    let rows = report.checkpoints.iter();
+    let failures = rows.filter(|row| fails(report, row)).count();
+    [
+        report.checkpoints.len() + 1,
+        failures + usize::from(report.exit_code == 1),
+        usize::from(report.exit_code == 3),
+    ]
+}
+
+fn counts(totals: [usize; 3]) -> Vec<(&'static str, String)> {
+    let values = totals.map(|count| count.to_string());
+    ["tests", "failures", "errors"]
+        .into_iter()
+        .zip(values)
+        .collect()
+}
+
+fn write(suites: &[(String, &Report)], out: &mut dyn Write) -> io::Result<()> {
+    let all = suites.iter().fold([0; 3], |mut sum, (_, report)| {
+        for (sum, own) in sum.iter_mut().zip(totals(report)) {
+            *sum += own;
+        }
+        sum
+    });
+    let mut xml = Writer::new_with_indent(out, b' ', 2);
+    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    start(&mut xml, "testsuites", &counts(all))?;
+    for (name, report) in suites {
+        suite(&mut xml, name, report)?;
+    }
+    xml.write_event(Event::End(BytesEnd::new("testsuites")))?;
+    xml.into_inner().write_all(b"\n")
+}
+
+fn suite(xml: &mut Xml<'_>, name: &str, report: &Report) -> io::Result<()> {
+    let mut attributes = vec![("name", legal(name))];
+    attributes.extend(counts(totals(report)));
+    start(xml, "testsuite", &attributes)?;
+    let mut reasons: Vec<String> = report
+        .reasons
+        .iter()
+        .map(|reason| sentence(reason))
+        .collect();
+    let causes = report.causes.iter().take(3);
+    reasons.extend(causes.map(|cause| {
+        let claim = format!("{} cause {}: {}", cause.certainty, cause.code, cause.claim);
+        sentence(&claim)
+    }));
+    case(
+        xml,
+        "parity",
+        "verdict",
+        match report.exit_code {
+            1 => Some("failure"),
+            3 => Some("error"),
+            _ => None,
+        },
+        reasons.first().map_or(&report.verdict, |reason| reason),
+        &reasons.join("\n"),
+    )?;
+    for row in &report.checkpoints {
+        let outcome = fails(report, row).then_some("failure");
+        let class = match Place::of(&row.checkpoint) {
+            Some(Place::Layer(layer, _)) => format!("parity.layer_{layer}"),
+            _ => "parity".to_owned(),
+        };
+        let what = described(row);
+        case(xml, &class, &row.checkpoint, outcome, &what, &what)?;
+    }
+    xml.write_event(Event::End(BytesEnd::new("testsuite")))
 }
 
 fn described(row: &CheckpointSummary) -> String {

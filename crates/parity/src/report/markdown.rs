@@ -1,7 +1,8 @@
 //! The report for a pull request: short, the rest folded away.
 
-use super::render::Render;
-use super::v1::{CheckpointSummary, Report, TraceSummary};
+use super::many::rows;
+use super::render::{Render, RenderMany};
+use super::v1::{CheckpointSummary, Many, Report, TraceSummary};
 use super::words::{count, counted, is_harmless, number, sentence};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -19,14 +20,54 @@ impl Render for Markdown {
     }
 }
 
-fn page(report: &Report) -> String {
-    let mut page = String::new();
-    let mark = match report.exit_code {
+impl RenderMany for Markdown {
+    /// A table with a line for each candidate, and its page folded away.
+    fn render_many(&self, many: &Many, out: &mut dyn Write) -> io::Result<()> {
+        let mut page = heading(many.exit_code, &many.verdict);
+        page.push_str(
+            "| candidate | verdict | compared | missing | largest relative RMSE | first divergence |\n",
+        );
+        page.push_str("|---|---|---:|---:|---:|---|\n");
+        let rows = rows(many);
+        for row in &rows {
+            let first = row.first.map_or("–".to_owned(), |(checkpoint, position)| {
+                format!("{} at position {position}", code(checkpoint))
+            });
+            let _ = writeln!(
+                page,
+                "| {} | {} | {} | {} | {} | {first} |",
+                code(row.candidate),
+                row.verdict,
+                row.compared,
+                row.missing,
+                row.largest.as_deref().unwrap_or("–"),
+            );
+        }
+        for (row, report) in rows.iter().zip(&many.reports) {
+            let _ = writeln!(
+                page,
+                "\n<details><summary>{}: {}</summary>\n",
+                markup(row.candidate),
+                row.verdict
+            );
+            page.push_str(&self::page(report));
+            page.push_str("\n</details>\n");
+        }
+        out.write_all(page.as_bytes())
+    }
+}
+
+fn heading(exit_code: u8, verdict: &str) -> String {
+    let mark = match exit_code {
         0 => "✅",
         1 => "❌",
         _ => "⚠️",
     };
-    let _ = writeln!(page, "### {mark} Numeric parity: {}\n", report.verdict);
+    format!("### {mark} Numeric parity: {verdict}\n\n")
+}
+
+fn page(report: &Report) -> String {
+    let mut page = heading(report.exit_code, &report.verdict);
     for reason in report.reasons.iter().take(6) {
         let _ = writeln!(page, "{}  ", prose(&sentence(reason)));
     }
@@ -222,6 +263,15 @@ fn code(name: &str) -> String {
     }
 }
 
+/// Text for a line that is HTML, where Markdown's own escapes would be seen.
+fn markup(text: &str) -> String {
+    visible(text, MAX_NAME)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('@', "&#64;")
+}
+
 /// A sentence in which nothing is markup.
 fn prose(text: &str) -> String {
     let mut out = String::new();
@@ -250,6 +300,7 @@ mod tests {
     fn names_stay_names() {
         assert_eq!(code("a`b|c\nd"), "`a'b\\|c\\nd`");
         assert_eq!(code(&"x".repeat(10_000)).chars().count(), MAX_NAME + 3);
+        assert_eq!(markup("a_<b>&\n@c"), "a_&lt;b&gt;&amp;\\n&#64;c");
         assert_eq!(
             prose("<img> @me [x](y) layer_0"),
             "&lt;img&gt; &#64;me \\[x\\](y) layer\\_0"

@@ -14,10 +14,14 @@ mod csv;
 pub mod html;
 mod json;
 mod junit;
+mod many;
 mod markdown;
 mod number;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod reasons;
 mod render;
+mod table;
 pub mod text;
 pub mod v1;
 pub mod words;
@@ -34,5 +38,7 @@ pub use json::{Json, schema};
 pub use junit::Junit;
 pub use markdown::Markdown;
 pub use number::Number;
-pub use render::Render;
+#[cfg(feature = "parquet")]
+pub use parquet::Parquet;
+pub use render::{Render, RenderMany};
 pub use text::{Screen, Text};

@@ -1,6 +1,6 @@
 //! What every renderer does.
 
-use super::v1::Report;
+use super::v1::{Many, Report};
 use std::io::{self, Write};
 
 /// Writes a report in some form.
@@ -11,4 +11,14 @@ pub trait Render {
     ///
     /// When `out` cannot be written.
     fn render(&self, report: &Report, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// Writes the comparisons of several candidates with one reference in some form.
+pub trait RenderMany {
+    /// Writes `many` to `out`.
+    ///
+    /// # Errors
+    ///
+    /// When `out` cannot be written.
+    fn render_many(&self, many: &Many, out: &mut dyn Write) -> io::Result<()>;
 }

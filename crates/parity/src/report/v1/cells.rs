@@ -43,6 +43,25 @@ impl Cells {
         self.nmse.is_empty()
     }
 
+    /// The same with four significant digits: what a chart can show, in a third of the characters.
+    pub fn shortened(&self) -> Self {
+        let short = |number: Number| {
+            let written = format!("{:.3e}", number.0);
+            // What is no number, or infinite, is written as it is read.
+            Number(written.parse().unwrap_or(number.0))
+        };
+        let optional = |numbers: &[Option<Number>]| {
+            let short = numbers.iter().map(|number| number.map(short));
+            short.collect()
+        };
+        Self {
+            nmse: self.nmse.iter().copied().map(short).collect(),
+            max_abs_diff: optional(&self.max_abs_diff),
+            floor: optional(&self.floor),
+            ..self.clone()
+        }
+    }
+
     /// At most `most` lines: neighbouring positions of a checkpoint share one, that of the worst of them.
     pub fn down_sampled(&self, most: usize) -> Self {
         let mut by_checkpoint: std::collections::BTreeMap<(u32, u32), Vec<usize>> =
@@ -134,6 +153,15 @@ mod tests {
             cells.above_limit.push(false);
         }
         assert_eq!(cells.down_sampled(10), cells);
+        let mut long = cells.clone();
+        long.nmse[0] = Number(1.234_56e-7);
+        long.nmse[1] = Number(f64::NAN);
+        long.floor[0] = Some(Number(f64::INFINITY));
+        let short = long.shortened();
+        assert_eq!(short.nmse[0], Number(1.235e-7));
+        assert!(short.nmse[1].0.is_nan());
+        assert_eq!(short.floor[0], Some(Number(f64::INFINITY)));
+        assert_eq!(short.token_idx, cells.token_idx);
         let fewer = cells.down_sampled(4);
         // Runs of three positions: 0 to 2, 3 and 4.
         assert_eq!(fewer.positions_a_line, 3);
