@@ -417,3 +417,50 @@ fn calibrated_noise_replaces_the_model() {
         "layer_0_ffn_gate"
     );
 }
+
+/// The same trace with the values of one record `factor` times as large.
+fn scaled(mut lines: Vec<Line>, checkpoint: &str, position: i64, factor: f64) -> Vec<Line> {
+    let here = |line: &&mut Line| {
+        line.0["checkpoint"] == json!(checkpoint) && line.0["token_idx"] == json!(position)
+    };
+    for line in lines.iter_mut().filter(here) {
+        for value in line.0["values"].as_array_mut().unwrap() {
+            *value = json!((value.as_f64().unwrap() * factor) as f32);
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_product_that_cancels_keeps_the_error_that_other_inputs_would_show() {
+    // By hand: elements of ±1 at most round to 8 bits with an error of √3 / (127 √12) = 0.4 % of their root mean square, and 2√2 of
+    // that, 1.1 %, is what a product may add. Where it comes out five times smaller than at the other position, 5.6 %.
+    let (error, position) = (0.03, 0);
+    let wrong = |name: &str, at: i64| {
+        if name == "layer_1_v" && at == position {
+            error
+        } else {
+            0.0
+        }
+    };
+    let with_size = |factor: f64| {
+        let of = |lines| scaled(lines, "layer_1_v", position, factor);
+        [of(trace(3, &|_, _| 0.0)), of(trace(3, &wrong))]
+    };
+    let [reference, candidate] = with_size(1.0);
+    let report = compare("Q4_1", &reference, &candidate);
+    assert_eq!(places(&report), [(vec!["layer_1_v"], &[1][..], false)]);
+    let own = report.origins[0].local.as_ref().unwrap().own.0;
+    assert!((0.009..0.014).contains(&own), "{own}");
+
+    let [reference, candidate] = with_size(0.2);
+    let report = compare("Q4_1", &reference, &candidate);
+    assert_eq!(report.verdict, "rounding", "{:?}", report.reasons);
+    // A run of one position knows other inputs of this size from the other layers only.
+    let first = |lines: Vec<Line>| -> Vec<Line> {
+        let at = |line: &Line| line.0["token_idx"] == json!(position);
+        lines.into_iter().filter(at).collect()
+    };
+    let report = compare("Q4_1", &first(reference), &first(candidate));
+    assert_eq!(report.verdict, "rounding", "{:?}", report.reasons);
+}

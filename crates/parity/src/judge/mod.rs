@@ -1,5 +1,6 @@
 //! Rounding or divergence, and where it begins.
 
+mod activations;
 mod bands;
 mod blame;
 mod calibration;

@@ -1,5 +1,6 @@
 //! How much disagreement is rounding: measured, by kind of weights and by operation.
 
+use super::activations::Product;
 use super::blame::{Floor, Kind};
 use super::calibration::Calibration;
 use super::own::OwnRounding;
@@ -229,6 +230,7 @@ impl Noise {
         kind: Kind,
         checkpoint: &str,
         pair: &PairSummary,
+        product: Option<&Product>,
     ) -> (f64, Floor) {
         if let Some(measured) = self.calibration().and_then(|noise| noise.of(checkpoint)) {
             let own = match kind {
@@ -240,7 +242,12 @@ impl Noise {
         }
         let own = self
             .own
-            .allowed(kind, pair.positions().end, f64::from(pair.storage_unit))
+            .allowed(
+                kind,
+                pair.positions().end,
+                f64::from(pair.storage_unit),
+                product,
+            )
             .unwrap_or_else(|| self.max_nmse(checkpoint).sqrt());
         (own, Floor::Model)
     }

@@ -1,11 +1,13 @@
 //! What one operation may round by itself.
 
+use super::activations::{Product, Rounding};
 use super::blame::Kind;
 use super::weights::WeightClass;
 use crate::trace::RunInfo;
 use orch_log::format::Dtype;
 
-/// Relative RMSE that products with weights of each class may add, the classes in their order.
+/// Relative RMSE that products with weights of each class may add where activations are floats or nothing is known of
+/// them, the classes in their order.
 ///
 /// # Source
 ///
@@ -29,6 +31,8 @@ const STORAGE: f64 = 4.0;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnRounding {
     weights: WeightClass,
+    /// What products do to activations, where both runs have the same weights.
+    activations: Rounding,
     attention: WeightClass,
     has_gelu: bool,
     /// Whether both runs say what they compute in; else any step may round to 16 bits.
@@ -39,6 +43,7 @@ impl OwnRounding {
     pub(super) fn of_class(class: WeightClass) -> Self {
         Self {
             weights: class,
+            activations: Rounding::Floats,
             attention: class.min(WeightClass::F16),
             has_gelu: false,
             is_known: true,
@@ -56,8 +61,15 @@ impl OwnRounding {
                 .and_then(|model| model.architecture.as_deref())
                 .is_some_and(|name| name.starts_with("gpt2") || name.starts_with("gemma"))
         };
+        let weights_of = |run: Option<&RunInfo>| {
+            let model = run.and_then(|run| run.model.as_ref());
+            Rounding::of_weights(model.and_then(|model| model.weights.as_deref()))
+        };
+        let [a, b] = runs.map(weights_of);
         Self {
             weights: coarser(WeightClass::of_model),
+            // Weights that differ are another error, and a larger one.
+            activations: if a == b { a } else { Rounding::Floats },
             attention: coarser(WeightClass::of_attention),
             has_gelu: runs.iter().flatten().any(has_gelu),
             is_known: runs
@@ -66,11 +78,22 @@ impl OwnRounding {
         }
     }
 
-    /// Relative RMSE that a step of this kind may add up to position `end`, stored as `dtypes`; `None` for steps of
-    /// which nothing is known.
-    pub(super) fn allowed(&self, kind: Kind, end: i64, storage_unit: f64) -> Option<f64> {
+    /// Relative RMSE that a step of this kind may add up to position `end`, stored in a type with this rounding unit;
+    /// `None` for steps of which nothing is known. `product` tells more of a product with a matrix.
+    pub(super) fn allowed(
+        &self,
+        kind: Kind,
+        end: i64,
+        storage_unit: f64,
+        product: Option<&Product>,
+    ) -> Option<f64> {
         let computed = match kind {
-            Kind::Linear => LINEAR[self.weights as usize],
+            Kind::Linear => {
+                let rounding = product
+                    .and_then(|product| self.activations.of_product(self.weights, product))
+                    .unwrap_or(LINEAR[self.weights as usize]);
+                rounding * product.map_or(1.0, |product| product.cancellation)
+            }
             Kind::Scores | Kind::Context | Kind::FusedAttention => {
                 ATTENTION[self.attention.min(WeightClass::F16) as usize]
             }
@@ -112,7 +135,7 @@ impl OwnRounding {
             Kind::Rope => RECOMPUTED + 2e-7 * end.max(0) as f64,
             _ => RECOMPUTED,
         };
-        let explained = self.allowed(kind, end, storage_unit).unwrap_or(exact);
+        let explained = self.allowed(kind, end, storage_unit, None).unwrap_or(exact);
         exact
             .max(usual.min(explained))
             .max(flips * explained)

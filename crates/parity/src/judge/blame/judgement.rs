@@ -1,5 +1,6 @@
 //! All pairs judged, once all are known.
 
+use super::gain::Gains;
 use super::graph::Graph;
 use super::history::History;
 use super::local::{Judge, reads, step_kind};
@@ -40,10 +41,12 @@ impl Judgement {
         });
         if let Limit::Noise(noise) = limit {
             let history = History::of(pairs);
+            let gains = Gains::of(pairs, &graph, &history);
             let judge = Judge {
                 graph: &graph,
                 history: &history,
                 noise,
+                gains: &gains,
             };
             let errors: Vec<_> = pairs
                 .iter()
@@ -63,11 +66,13 @@ impl Judgement {
     pub(crate) fn find_origins(&mut self, pairs: &[PairSummary], names: &Names, limit: &Limit) {
         let history = History::of(pairs);
         let graph = &self.graph;
+        let gains = Gains::of(pairs, graph, &history);
         let field = Field {
             pairs,
             names,
             graph,
             limit,
+            gains: &gains,
         };
         let mut origins = origins(&field, &history);
         for origin in &mut origins {

@@ -1,9 +1,11 @@
 //! What each operation adds to the errors of its inputs.
 
+use super::gain::Gains;
 use super::graph::Graph;
 use super::history::{History, Reads};
 use super::operation::{Input, Kind, propagated};
 use crate::align::{NameId, Place, Stage};
+use crate::judge::activations::Product;
 use crate::judge::noise::Noise;
 use crate::judge::summary::{Evidence, PairSummary};
 
@@ -85,6 +87,7 @@ pub(super) struct Judge<'a> {
     pub(super) graph: &'a Graph,
     pub(super) history: &'a History<'a>,
     pub(super) noise: &'a Noise,
+    pub(super) gains: &'a Gains,
 }
 
 impl Judge<'_> {
@@ -142,8 +145,20 @@ impl Judge<'_> {
         } else {
             f64::INFINITY
         };
-        let explained = propagated(kind, inputs, rms) * Noise::PROPAGATION_MARGIN * beyond;
-        let (own, floor) = self.noise.own_rounding(kind, checkpoint, pair);
+        let product = (kind == Kind::Linear).then(|| Product {
+            crest: inputs
+                .iter()
+                .filter_map(|input| input.crest)
+                .reduce(f64::max),
+            cancellation: self.gains.cancellation(self.graph, pair, inputs),
+            makes_logits: self.graph.place(pair.name) == Some(Place::Logits),
+        });
+        let cancellation = product.map_or(1.0, |product| product.cancellation);
+        let explained =
+            propagated(kind, inputs, rms) * cancellation * Noise::PROPAGATION_MARGIN * beyond;
+        let (own, floor) = self
+            .noise
+            .own_rounding(kind, checkpoint, pair, product.as_ref());
         LocalError {
             error: pair.relative_rmse() as f32,
             explained: (explained * slack) as f32,
@@ -153,9 +168,19 @@ impl Judge<'_> {
     }
 
     fn input_error(&self, pair: &PairSummary, input: NameId) -> Option<Input> {
-        let reads = reads(self.graph, pair.name, input);
-        Some(self.history.peak(input, pair, reads)?.input())
+        input_error(self.graph, self.history, pair, input)
     }
+}
+
+/// The error of one input over the positions that the step to `pair` reads.
+pub(super) fn input_error(
+    graph: &Graph,
+    history: &History<'_>,
+    pair: &PairSummary,
+    input: NameId,
+) -> Option<Input> {
+    let reads = reads(graph, pair.name, input);
+    Some(history.peak(input, pair, reads)?.input())
 }
 
 /// The kind of the step from the captured inputs of a name to it.

@@ -1,6 +1,7 @@
 //! An operation is blamed for what it adds, not for what it was given.
 
 mod flow;
+mod gain;
 mod graph;
 mod history;
 mod judgement;

@@ -1,6 +1,7 @@
 //! Where disagreement begins, each independent place once.
 
 use super::flow::dataflow_order;
+use super::gain::Gains;
 use super::graph::Graph;
 use super::history::History;
 use super::judgement::InputError;
@@ -37,6 +38,7 @@ pub(super) struct Field<'a> {
     pub(super) names: &'a Names,
     pub(super) graph: &'a Graph,
     pub(super) limit: &'a Limit,
+    pub(super) gains: &'a Gains,
 }
 
 /// Blamed pairs of one name.
@@ -134,6 +136,7 @@ fn undone_by(
         graph: field.graph,
         history,
         noise,
+        gains: field.gains,
     };
     let pair = &field.pairs[index];
     let mut witness = None;
