@@ -10,6 +10,8 @@
 )]
 
 mod case;
+#[cfg(test)]
+mod catalogue;
 mod expected;
 mod matrix;
 mod programs;

@@ -3,6 +3,7 @@
 mod calibrate;
 mod causes;
 mod comparable;
+mod deviation;
 mod inspect;
 mod learned;
 mod many;

@@ -32,6 +32,8 @@ pub struct Attention {
     pub key_head: Vec<usize>,
     /// Which places are visible.
     pub sees: Sees,
+    /// What the reference hides of the positions up to a token's own, where that is anything.
+    pub hides: Option<String>,
     /// What hidden scores are lowered by.
     pub hidden: f64,
     /// A further logit in the denominator.
@@ -42,6 +44,33 @@ pub struct Attention {
     pub temperature: f64,
     /// What the reference's numbers leave unexplained of the reference.
     pub reference_residual: f64,
+}
+
+/// What right numbers leave of the reference at most.
+const DESCRIBES: f64 = 1e-3;
+
+/// Keys up to which every mask of the reference is tried.
+const TRIED: i64 = 64;
+
+/// True unless the model's file says that its attention sees everything.
+fn may_hide(scene: &Scene<'_>) -> bool {
+    scene
+        .model
+        .is_none_or(|model| model.hparams().window.is_some())
+}
+
+/// Masks that models have: windows, and padding on the left.
+fn masks(end: i64) -> impl Iterator<Item = (Sees, String)> {
+    let windows = (1..end.min(TRIED)).map(|width| -> (Sees, String) {
+        let sees = move |_: usize, at: i64, column: i64| column <= at && at - column < width;
+        (Rc::new(sees), format!("all but the last {width}"))
+    });
+    let padding = (1..end.min(TRIED)).map(|first| -> (Sees, String) {
+        let sees =
+            move |_: usize, at: i64, column: i64| column <= at && (column >= first || column == at);
+        (Rc::new(sees), format!("the first {first}"))
+    });
+    windows.chain(padding)
 }
 
 impl Attention {
@@ -59,10 +88,29 @@ impl Attention {
         if (reference.scale / usual - 1.0).abs() < 1e-3 {
             reference.scale = usual;
         }
-        let predicted = reference.predict(scene.kind())?;
-        let residual = scene.reference_residual(&predicted);
+        let left = |attention: &Self| {
+            let predicted = attention.predict(scene.kind())?;
+            Some(scene.reference_residual(&predicted))
+        };
+        let mut residual = left(&reference)?;
+        if residual > DESCRIBES && scene.kind() == Kind::Scores {
+            // A factor that does not describe the reference is not its scale.
+            reference.scale = usual;
+            residual = left(&reference)?;
+        }
+        if residual > DESCRIBES && reference.has_softmax(scene.kind()) && may_hide(scene) {
+            let better = masks(scene.tokens.end).find_map(|(sees, hides)| {
+                let mut masked = reference.clone();
+                (masked.sees, masked.hides) = (sees, Some(hides));
+                let residual = left(&masked)?;
+                (residual < DESCRIBES).then_some((masked, residual))
+            });
+            (reference, residual) = better.unwrap_or((reference, residual));
+        }
         let mut candidate = Self::inputs(scene, Side::Candidate)?;
         candidate.scale = reference.scale;
+        candidate.sees = reference.sees;
+        candidate.hides = reference.hides;
         candidate.reference_residual = residual;
         Some(candidate)
     }
@@ -107,6 +155,7 @@ impl Attention {
             softcap: None,
             key_head,
             sees: Rc::new(|_, position, column| column <= position),
+            hides: None,
             hidden: f64::NEG_INFINITY,
             sink: None,
             slopes: None,

@@ -120,6 +120,11 @@ impl Rope {
         slope.map(f64::exp)
     }
 
+    /// True where nothing turns.
+    pub fn is_none(&self) -> bool {
+        !self.factors.is_empty() && self.factors.iter().all(|factor| factor.is_infinite())
+    }
+
     /// The numbers of the scene's rotation: those of the model file where the reference follows them, else whatever
     /// the reference does.
     pub(super) fn find(scene: &Scene<'_>) -> Option<Self> {
@@ -159,6 +164,13 @@ impl Rope {
             }
         }
         let row = positions.iter().rposition(|at| *at > 0.0)?;
+        // A layer without positions.
+        let mut still = plain(true, lanes, USUAL_BASES[0]);
+        still.factors = vec![f64::INFINITY; lanes / 2];
+        still.reference_residual = scene.reference_residual(&x);
+        if still.reference_residual == 0.0 {
+            return Some(still);
+        }
         if best
             .as_ref()
             .is_none_or(|best| best.reference_residual > 1e-4)

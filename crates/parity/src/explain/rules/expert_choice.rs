@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
         code: "P102",
         name: "other experts chosen",
         detects: "A token goes to other experts than in the reference: because two probabilities are so near that rounding decides between them, or \
-                  because the choice is not of the most probable ones. The same experts in another order are harmless, as long as their weights \
+                  because the choice is not of the most probable ones, or of some of the experts only. The same experts in another order are harmless, as long as their weights \
                   are in that order, too.",
         evidence: "The candidate's choice from its own probabilities; at a near tie, the gap between the last chosen and the first that is not, against \
                    what both sides' probabilities differ by.",
@@ -83,6 +83,19 @@ fn found(scene: &Scene<'_>) -> Option<Vec<Fit>> {
         let shifted = made.map(|id| id + shift);
         fits.push(scene.fit(&shifted, Basis::Inputs, claim).free(1));
     }
+    // Every number of experts that are looked at is tried; the best one is shown.
+    let among = (count..probs.row_len()).map(|first| {
+        let few = Dense {
+            shape: vec![probs.n_rows(), first],
+            data: (0..probs.n_rows())
+                .flat_map(|row| probs.row(row)[..first].iter().copied())
+                .collect(),
+        };
+        let claim = format!("experts are chosen among the first {first} only");
+        let fit = scene.fit(&most_probable(&few, count), Basis::Inputs, claim);
+        fit.fitted("experts", first as f64, None)
+    });
+    fits.extend(among.min_by(|a, b| a.residual.total_cmp(&b.residual)));
     Some(fits)
 }
 

@@ -53,6 +53,15 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
                 });
             }
         };
+    if let Some(hides) = &attention.hides {
+        with(
+            format!(
+                "tokens see all positions up to their own, of which the reference hides {hides}"
+            ),
+            None,
+            Rc::new(|_, at, column| column <= at),
+        );
+    }
     if last > first {
         with(
             "there is no causal mask: every token of the pass sees all others".to_owned(),

@@ -32,6 +32,7 @@ mod norm_narrow;
 mod norm_other_weight;
 mod norm_scope;
 mod norm_skipped;
+mod norm_weight_any;
 mod norm_weight_missing;
 mod norm_weight_offset;
 mod not_finite;
@@ -85,6 +86,7 @@ pub static RULES: &[&Rule] = &[
     &norm_other_weight::RULE,
     &norm_scope::RULE,
     &norm_narrow::RULE,
+    &norm_weight_any::RULE,
     &weight_other::RULE,
     &weight_layout::RULE,
     &weight_rows::RULE,

@@ -14,7 +14,7 @@ pub(super) static RULE: Rule = Rule {
                    as the reference's trace shows it.",
         confirm: "Print the first weights of both norms as the engine has them.",
         fix: "Load each norm under its own name.",
-        reports: &["ml-explore/mlx#1636", "mlx-node/mlx-node#87"],
+        reports: &["ml-explore/mlx#1636"],
     },
     kinds: &[Kind::Norm],
     costly: true,

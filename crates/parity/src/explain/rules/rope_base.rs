@@ -23,7 +23,8 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn test(scene: &Scene<'_>) -> Vec<Fit> {
-    let (Some(rope), Some(x)) = (scene.rope(), scene.input(Side::Candidate)) else {
+    let turning = scene.rope().filter(|rope| !rope.is_none());
+    let (Some(rope), Some(x)) = (turning, scene.input(Side::Candidate)) else {
         return Vec::new();
     };
     let positions: Vec<f64> = scene.positions().map(|at| at as f64).collect();

@@ -1,6 +1,8 @@
 //! P033.
 
 use crate::align::Stage;
+use crate::explain::formula::rope::{Rope, USUAL_BASES};
+use crate::explain::numbers::short;
 use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene, Side};
 
 /// Not rotated, or twice.
@@ -8,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     page: Page {
         code: "P033",
         name: "not rotated, or rotated twice",
-        detects: "Queries or keys go on without a rotation (forgotten, or taken for a layer without positions), or what is rotated \
+        detects: "Queries or keys go on without a rotation (forgotten, or taken for a layer without positions), are rotated in a layer without positions, or what is rotated \
                   already is rotated again (once in the projection's kernel, once after it; or in the cache).",
         evidence: "The candidate's output against its own input turned 0 and 2 times.",
         confirm: "Without a rotation output and input are equal bit for bit.",
@@ -29,6 +31,9 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
     } else {
         "queries are"
     };
+    if rope.is_none() {
+        return turned_nevertheless(scene, rope, what).into_iter().collect();
+    }
     let doubled: Vec<f64> = scene.positions().map(|at| 2.0 * at as f64).collect();
     vec![
         scene.fit(&x, Basis::Inputs, format!("{what} not rotated")),
@@ -38,4 +43,29 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
             format!("{what} rotated twice"),
         ),
     ]
+}
+
+/// A rotation where the reference has none.
+fn turned_nevertheless(scene: &Scene<'_>, rope: &Rope, what: &str) -> Option<Fit> {
+    let x = scene.input(Side::Candidate)?;
+    let positions: Vec<f64> = scene.positions().map(|at| at as f64).collect();
+    let ways = USUAL_BASES
+        .into_iter()
+        .flat_map(|theta| [(theta, true), (theta, false)]);
+    let fits = ways.map(|(theta, half_split)| {
+        let turning = Rope {
+            theta,
+            half_split,
+            factors: Vec::new(),
+            ..rope.clone()
+        };
+        let claim = format!(
+            "{what} rotated (base {}), where the reference leaves them as they are",
+            short(theta)
+        );
+        scene
+            .fit(&turning.at(&x, &positions), Basis::Inputs, claim)
+            .fitted("base", theta, Some(short(theta)))
+    });
+    fits.min_by(|a, b| a.residual.total_cmp(&b.residual))
 }

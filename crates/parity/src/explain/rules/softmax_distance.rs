@@ -1,7 +1,8 @@
 //! P063.
 
-use crate::explain::numbers::{minimum, residual};
+use crate::explain::numbers::{factor, minimum, residual};
 use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene};
+use std::collections::BTreeMap;
 
 /// A bias by distance.
 pub(super) static RULE: Rule = Rule {
@@ -9,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
         code: "P063",
         name: "scores biased by distance",
         detects: "Scores are lowered in proportion to the distance of the two tokens (ALiBi) where the model has no such bias, or with \
-                  other slopes than the model's.",
+                  other slopes than the model's; or by a table of numbers for each head and distance (T5), read at another place.",
         evidence: "The candidate's probabilities recomputed from its own scores with ALiBi's slopes, or with one fitted factor of them.",
         confirm: "The difference of scores divided by the distance is one number for each head.",
         fix: "Rotary models have no bias; ALiBi's slopes are 2^(−8h/heads), interpolated where heads are no power of two.",
@@ -73,5 +74,66 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
             ));
         }
     }
+    fits.extend(table(scene));
     fits
+}
+
+/// Any number for each head and distance, as T5 and its kin have them in a table.
+fn table(scene: &Scene<'_>) -> Option<Fit> {
+    let attention = scene.attention().filter(|_| scene.kind() == Kind::Scores)?;
+    let products = attention.products();
+    let (heads, kv) = (attention.queries.shape[1], products.last_len());
+    if products.data.len() != scene.candidate.data.len() {
+        return None;
+    }
+    let visible = |index: usize| {
+        let (row, head, column) = (index / (heads * kv), index / kv % heads, index % kv);
+        let distance = scene.tokens.start + row as i64 - column as i64;
+        (distance >= 0).then_some((head, distance))
+    };
+    let mut places: BTreeMap<(usize, i64), Vec<(f64, f64)>> = BTreeMap::new();
+    let all = scene.candidate.data.iter().zip(&products.data);
+    for (index, (found, product)) in all.enumerate() {
+        if let Some(place) = visible(index) {
+            places.entry(place).or_default().push((*found, *product));
+        }
+    }
+    let pairs: usize = places.values().map(Vec::len).sum();
+    if places.len() * 2 > pairs {
+        return None;
+    }
+    let mean = |pairs: &[(f64, f64)]| {
+        let n = pairs.len() as f64;
+        let sums = pairs
+            .iter()
+            .fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
+        (sums.0 / n, sums.1 / n)
+    };
+    // A table shifts all scores of a place alike, so that the scale shows in their differences.
+    let centred = places.values().flat_map(|pairs| {
+        let (found, product) = mean(pairs);
+        pairs
+            .iter()
+            .map(move |pair| (pair.0 - found, pair.1 - product))
+    });
+    let scale = factor(centred)?;
+    let bias = |place| {
+        let (found, product) = mean(places.get(&place)?);
+        Some(found - scale * product)
+    };
+    let mut made = products.map(|product| scale * product);
+    for (index, score) in made.data.iter_mut().enumerate() {
+        *score += visible(index).and_then(bias).unwrap_or(0.0);
+    }
+    let claim = "a number is added to each score that depends on head and distance alone: a table of relative positions, or another place in it";
+    let mut fit = scene
+        .fit(&made, Basis::Inputs, claim)
+        .free(places.len() + 1)
+        .evidence("scale", scale);
+    for distance in 0..4 {
+        if let Some(bias) = bias((0, distance)) {
+            fit = fit.evidence(&format!("head 0, distance {distance}"), bias);
+        }
+    }
+    Some(fit)
 }

@@ -1,5 +1,6 @@
 //! Products of activations and weights in f64.
 
+use std::sync::OnceLock;
 use std::thread;
 
 /// Rows of `x` (of `inputs` elements) times the transpose of `weight`, whose rows of `inputs` elements are outputs.
@@ -14,19 +15,22 @@ pub fn multiply(x: &[f64], inputs: usize, weight: &[f32]) -> Vec<f64> {
         return Vec::new();
     }
     let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
-    let threads = thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS));
-    let threads = threads.min(rows * weight.len() / WORTH_A_THREAD + 1);
+    let threads = processors().min(rows * weight.len() / WORTH_A_THREAD + 1);
     let share = outputs.div_ceil(threads).max(1);
-    let parts: Vec<Vec<f64>> = thread::scope(|scope| {
-        let started: Vec<_> = weight
-            .chunks(share * inputs)
-            .map(|part| scope.spawn(move || transposed(x, inputs, part)))
-            .collect();
-        let joined = started.into_iter().map(|part| part.join());
-        joined
-            .map(|part| part.expect("a product of slices does not panic"))
-            .collect()
-    });
+    let parts: Vec<Vec<f64>> = if threads == 1 {
+        vec![transposed(x, inputs, weight)]
+    } else {
+        thread::scope(|scope| {
+            let started: Vec<_> = weight
+                .chunks(share * inputs)
+                .map(|part| scope.spawn(move || transposed(x, inputs, part)))
+                .collect();
+            let joined = started.into_iter().map(|part| part.join());
+            joined
+                .map(|part| part.expect("a product of slices does not panic"))
+                .collect()
+        })
+    };
     let mut out = vec![0.0; rows * outputs];
     for (index, part) in parts.iter().enumerate() {
         for (output, column) in part.chunks_exact(rows.max(1)).enumerate() {
@@ -36,6 +40,12 @@ pub fn multiply(x: &[f64], inputs: usize, weight: &[f32]) -> Vec<f64> {
         }
     }
     out
+}
+
+/// How many threads can run at once. Asking the system takes a dozen calls of it, longer than a small product.
+fn processors() -> usize {
+    static FOUND: OnceLock<usize> = OnceLock::new();
+    *FOUND.get_or_init(|| thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS)))
 }
 
 /// More do not help: the weights come from memory.

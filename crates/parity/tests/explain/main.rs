@@ -1,6 +1,9 @@
 //! Causes of reported mistakes, simulated on small tensors with formulas written out here once more.
 #![allow(clippy::unwrap_used, reason = "a test tells by panicking")]
 
+mod experts;
+mod reported;
+
 use parity::explain::{Certainty, Explanation, Known, Outcome, Scene, Tensors, explain};
 use parity::tensor::Dense;
 use std::collections::BTreeMap;
@@ -69,7 +72,19 @@ fn explained(reference: &Memory, candidate: &Memory, checkpoint: &str) -> Explan
 }
 
 /// The first cause must be proven and have this code; gives back its claim.
+#[track_caller]
 fn proven(found: &Explanation, code: &str) -> String {
+    first(found, code, Certainty::Proven)
+}
+
+/// The same for what numbers alone cannot prove.
+#[track_caller]
+fn likely(found: &Explanation, code: &str) -> String {
+    first(found, code, Certainty::Likely)
+}
+
+#[track_caller]
+fn first(found: &Explanation, code: &str, certainty: Certainty) -> String {
     let tried: Vec<String> = found
         .tried
         .iter()
@@ -87,7 +102,7 @@ fn proven(found: &Explanation, code: &str) -> String {
         .unwrap_or_else(|| panic!("no cause; {:?}: {tried:#?}", found.outcome));
     assert_eq!(
         (cause.page.code, cause.certainty),
-        (code, Certainty::Proven),
+        (code, certainty),
         "{}; {tried:#?}",
         cause.claim
     );
