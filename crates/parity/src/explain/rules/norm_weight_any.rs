@@ -35,7 +35,7 @@ fn found(scene: &Scene<'_>) -> Option<Fit> {
     plain.bias.fill(0.0);
     let normed = plain.of(&x);
     let per_row = scene.candidate.row_len() / width.max(1);
-    if scene.affected().len() * per_row < ROWS || scene.candidate.row_len() % width != 0 {
+    if scene.affected().len() * per_row < ROWS || !scene.candidate.row_len().is_multiple_of(width) {
         return None;
     }
     let (mut cross, mut square) = (vec![0.0; width], vec![0.0; width]);
