@@ -1,6 +1,7 @@
 //! Arguments of `parity explain`.
 
 use super::Format;
+use super::maps::Maps;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -29,6 +30,9 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "CHECKPOINT[@N]")]
     pub(crate) at: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) maps: Maps,
+
     /// Form of the answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -47,6 +51,8 @@ Examples:
   parity explain ref.jsonl cand.jsonl --model model.gguf
   # A checkpoint of your choice, in the pass that holds position 7
   parity explain ref.jsonl cand.jsonl --at layer_3_q_rope@7
+  # A candidate with names of its own, which a map reads
+  parity explain ref.jsonl cand.jsonl --map-candidate huggingface
   # The page of a rule
   parity explain P012
 

@@ -3,6 +3,7 @@
 use crate::args::{ColorWhen, Explain, Format};
 use crate::failure::Failure;
 use crate::{progress, terminal};
+use parity::align::maps::{Sample, choose};
 use parity::check::{Code, Severity, Side};
 use parity::explain::{Explanation, RULES, Source, explain_at, page};
 use parity::recompute::Weights;
@@ -33,13 +34,19 @@ pub(crate) fn run(args: &Explain, color: ColorWhen) -> Result<u8, Failure> {
         writeln!(out, "The traces do not disagree: nothing to explain.")?;
         return Ok(exit_code::AGREES);
     };
-    let (reference, candidate) = (Index::new(&reference)?, Index::new(&candidate)?);
+    let (reference_map, candidate_map) = args.maps.choices()?;
+    let maps = [
+        choose(&Sample::of(&reference)?, &reference_map),
+        choose(&Sample::of(&candidate)?, &candidate_map),
+    ];
+    let reference = Index::mapped(&reference, maps[0].bound())?;
+    let candidate = Index::mapped(&candidate, maps[1].bound())?;
     let found: Vec<Explanation> = places
         .iter()
         .filter_map(|place| {
             explain_at(
-                &Source::new(&reference, place.seq, 0),
-                &Source::new(&candidate, place.seq, offset),
+                &Source::new(&reference, place.seq, 0).shaped_like(&candidate),
+                &Source::new(&candidate, place.seq, offset).shaped_like(&reference),
                 model,
                 &place.checkpoint,
                 place.position,
@@ -106,8 +113,11 @@ fn places(
         }]);
     }
     let bar = progress::bytes("comparing", reference.len_bytes() + candidate.len_bytes());
+    let (reference_map, candidate_map) = args.maps.choices()?;
     let options = Options {
         token_offset: args.token_offset,
+        reference_map,
+        candidate_map,
         ..Options::default()
     };
     let compared = compare_with_model(reference, candidate, &options, model, &mut |progress| {

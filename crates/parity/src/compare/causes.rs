@@ -7,7 +7,6 @@ use crate::judge::Tally;
 use crate::recompute::Weights;
 use crate::report;
 use crate::report::v1::Cause;
-use crate::trace::Index;
 
 /// How many origins are explained.
 const EXPLAINED: usize = 4;
@@ -21,17 +20,14 @@ pub(super) fn causes(
     if tally.origins().is_empty() {
         return Ok(Vec::new());
     }
-    let (reference, candidate) = (
-        Index::new(context.reference)?,
-        Index::new(context.candidate)?,
-    );
+    let [reference, candidate] = context.indices()?;
     let mut causes = Vec::new();
     for origin in tally.origins().iter().take(EXPLAINED) {
         let pair = tally.pairs()[origin.first];
         let seq = u64::from(pair.seq);
         let found = explain_at(
-            &Source::new(&reference, seq, 0),
-            &Source::new(&candidate, seq, context.token_offset),
+            &Source::new(&reference, seq, 0).shaped_like(&candidate),
+            &Source::new(&candidate, seq, context.token_offset).shaped_like(&reference),
             weights,
             tally.name(pair.name),
             pair.token_idx,

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::judge::{Compared, Detail};
 use crate::measure::{Evidence, Logits, Measured, Resolution, Spread, measure, spread};
 use crate::tensor::{Numbers, Region, without_token_axis};
-use crate::trace::Trace;
+use crate::trace::{Index, Trace};
 use orch_log::Filter;
 use orch_log::format::{Record, TOKENS};
 
@@ -129,6 +129,15 @@ impl Context<'_> {
             (self.candidate, source(candidate, self.token_offset)),
             filter,
         )
+    }
+
+    /// Both traces by the names that their maps give them.
+    pub(crate) fn indices(&self) -> Result<[Index<'_>; 2], Error> {
+        let [reference, candidate] = self.maps;
+        Ok([
+            Index::mapped(self.reference, reference.bound())?,
+            Index::mapped(self.candidate, candidate.bound())?,
+        ])
     }
 
     /// Measures one pair, or says why not.

@@ -6,7 +6,7 @@ use super::pairing::Context;
 use crate::error::Error;
 use crate::judge::{Floor, Kind as Step, LocalError, Tally};
 use crate::recompute::Weights;
-use crate::trace::{Index, Trace};
+use crate::trace::Trace;
 use std::collections::BTreeMap;
 
 /// How many times the usual deviation of an engine's operations of one kind is still its arithmetic.
@@ -31,7 +31,7 @@ pub(super) fn judge_recomputed(
     if !has_payloads(tally) {
         return Ok(());
     }
-    let reference = Index::new(context.reference)?;
+    let [reference, candidate] = context.indices()?;
     let learned = match weights {
         Some(_) => None,
         None => Learned::of(&reference, context.reference.run().info())?,
@@ -47,11 +47,7 @@ pub(super) fn judge_recomputed(
         offset,
     };
     let reference = side(reference, context.reference, 0);
-    let candidate = side(
-        Index::new(context.candidate)?,
-        context.candidate,
-        context.token_offset,
-    );
+    let candidate = side(candidate, context.candidate, context.token_offset);
     let deviations = candidate.deviations(tally, weights)?;
     let usual = usual(tally, &deviations);
     let mut locals = Vec::new();

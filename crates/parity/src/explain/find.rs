@@ -5,6 +5,8 @@ use super::{Explanation, Known, Outcome, Outline, Scene, Tensors, explain};
 use crate::recompute::Weights;
 use crate::tensor::Dense;
 use crate::trace::Index;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// One sequence of a trace's index. What cannot be read is as good as not there: the rules say what they found, and
@@ -14,12 +16,46 @@ pub struct Source<'i, 't> {
     seq: u64,
     /// Subtracted from positions that are asked for: the candidate may count from another origin.
     offset: i64,
+    /// The other trace: of two shapes of one checkpoint the one with more axes says more.
+    other: Option<(&'i Index<'t>, RefCell<Axes>)>,
 }
+
+/// By checkpoint, the axes of a row in the other trace.
+type Axes = HashMap<String, Option<Vec<usize>>>;
 
 impl<'i, 't> Source<'i, 't> {
     /// A sequence whose positions, with `offset` added, are those of the scene.
     pub fn new(index: &'i Index<'t>, seq: u64, offset: i64) -> Self {
-        Self { index, seq, offset }
+        Self {
+            index,
+            seq,
+            offset,
+            other: None,
+        }
+    }
+
+    /// The same, with heads and lanes apart where only the other trace has them so.
+    pub fn shaped_like(mut self, other: &'i Index<'t>) -> Self {
+        self.other = Some((other, RefCell::default()));
+        self
+    }
+
+    /// The axes of the checkpoint's rows in the other trace.
+    fn other_axes(&self, checkpoint: &str) -> Option<Vec<usize>> {
+        let (other, known) = self.other.as_ref()?;
+        if let Some(axes) = known.borrow().get(checkpoint) {
+            return axes.clone();
+        }
+        let first = other.positions(checkpoint, self.seq).into_iter().next();
+        let row = first.and_then(|pass| {
+            let row = other.rows(checkpoint, self.seq, pass.start..pass.start + 1);
+            row.ok().flatten()
+        });
+        let axes = row.map(|row| row.shape[1..].to_vec());
+        known
+            .borrow_mut()
+            .insert(checkpoint.to_owned(), axes.clone());
+        axes
     }
 
     fn own(&self, tokens: &Range<i64>) -> Range<i64> {
@@ -41,10 +77,16 @@ impl Tensors for Source<'_, '_> {
     }
 
     fn rows(&self, checkpoint: &str, tokens: Range<i64>) -> Option<Dense> {
-        self.index
-            .rows(checkpoint, self.seq, self.own(&tokens))
-            .ok()
-            .flatten()
+        let found = self.index.rows(checkpoint, self.seq, self.own(&tokens));
+        let mut found = found.ok().flatten()?;
+        let axes = self.other_axes(checkpoint);
+        let fits = |axes: &Vec<usize>| {
+            axes.len() >= found.shape.len() && axes.iter().product::<usize>() == found.row_len()
+        };
+        if let Some(axes) = axes.filter(fits) {
+            found.shape = [&[found.shape[0]], axes.as_slice()].concat();
+        }
+        Some(found)
     }
 
     fn outline(&self, checkpoint: &str, pass: Range<i64>) -> Option<Outline> {

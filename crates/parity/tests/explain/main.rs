@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test tells by panicking")]
 
 mod experts;
+mod mapped;
 mod reported;
+#[path = "../support/mod.rs"]
+mod support;
 
 use parity::explain::{Certainty, Explanation, Known, Outcome, Scene, Tensors, explain};
 use parity::tensor::Dense;

@@ -1,5 +1,6 @@
 //! Random access to a trace by name and position.
 
+mod mapped;
 mod piece;
 mod rows;
 
@@ -7,9 +8,10 @@ pub use piece::{Batch, Gap, Piece};
 
 use super::reader::Entry;
 use super::store::Trace;
+use crate::align::maps::{BoundMap, Mapped};
 use crate::align::{NameId, Names};
 use crate::error::Error;
-use orch_log::format::Record;
+use orch_log::format::{Record, TOKENS};
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -40,6 +42,8 @@ use std::ops::Range;
 /// ```
 pub struct Index<'t> {
     trace: &'t Trace,
+    /// Whose names it has, where they are not the canonical ones.
+    map: Option<BoundMap<'t>>,
     names: Names,
     /// By name, in file order.
     pieces: Vec<Vec<Piece>>,
@@ -57,8 +61,18 @@ impl<'t> Index<'t> {
     ///
     /// When the trace cannot be read to its end.
     pub fn new(trace: &'t Trace) -> Result<Self, Error> {
+        Self::mapped(trace, None)
+    }
+
+    /// The same under canonical names, as a map reads those of the trace.
+    ///
+    /// # Errors
+    ///
+    /// When the trace cannot be read to its end.
+    pub fn mapped(trace: &'t Trace, map: Option<BoundMap<'t>>) -> Result<Self, Error> {
         let mut index = Self {
             trace,
+            map,
             names: Names::default(),
             pieces: Vec::new(),
             pass: 0,
@@ -69,15 +83,50 @@ impl<'t> Index<'t> {
         let mut records = trace.records()?;
         while let Some(entry) = records.next()? {
             match entry {
-                Entry::Record(located) => index.add(&located.record, located.offset_bytes),
+                Entry::Record(located) => index.add_record(&located.record, located.offset_bytes),
                 Entry::Malformed(_) => index.malformed += 1,
             }
         }
         Ok(index)
     }
 
-    fn add(&mut self, record: &Record, offset_bytes: u64) {
-        let Some(id) = self.names.id(&record.checkpoint) else {
+    fn add_record(&mut self, record: &Record, offset_bytes: u64) {
+        let mapped = match &self.map {
+            Some(map) if record.checkpoint != TOKENS => map.map(record),
+            _ => Mapped::Unknown,
+        };
+        match mapped {
+            Mapped::Unknown => {
+                self.add(
+                    &record.checkpoint,
+                    record,
+                    record.occurrence,
+                    (offset_bytes, None),
+                );
+            }
+            Mapped::Ignored => {}
+            Mapped::Targets(targets) => {
+                for (at, target) in targets.into_iter().enumerate() {
+                    let alias = target.reading.is_alias;
+                    if alias && self.contains(&target.checkpoint) {
+                        continue;
+                    }
+                    let at = u8::try_from(at).ok();
+                    // Occurrence was a part of the other vocabulary's name.
+                    self.add(&target.checkpoint, record, 0, (offset_bytes, at));
+                }
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        record: &Record,
+        occurrence: u64,
+        (offset_bytes, target): (u64, Option<u8>),
+    ) {
+        let Some(id) = self.names.id(name) else {
             self.unnamed += 1;
             return;
         };
@@ -91,7 +140,7 @@ impl<'t> Index<'t> {
             .take_while(|piece| piece.pass == self.pass);
         let mut again = this_pass.filter(|piece| piece.seq == record.seq).peekable();
         let stepped = record.step.is_some() && self.step.is_some() && record.step != self.step;
-        if stepped || (record.occurrence == 0 && again.peek().is_some()) {
+        if stepped || (occurrence == 0 && again.peek().is_some()) {
             self.pass += 1;
         } else if again.any(|piece| piece.positions().contains(&record.token_idx)) {
             // A further value of the same name at the same positions: not what the name stands for.
@@ -105,6 +154,7 @@ impl<'t> Index<'t> {
             pass: self.pass,
             dtype: record.dtype,
             offset_bytes,
+            target,
         });
     }
 

@@ -20,6 +20,8 @@ pub struct Piece {
     pub dtype: Dtype,
     /// Where its line begins.
     pub offset_bytes: u64,
+    /// Which of the checkpoints that a name map takes the record for; `None` where none does.
+    pub(super) target: Option<u8>,
 }
 
 /// Records that follow each other.

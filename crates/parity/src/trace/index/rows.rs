@@ -85,6 +85,9 @@ impl Index<'_> {
     fn part(&self, piece: &Piece, rows: Range<usize>) -> Result<Result<Dense, Gap>, Error> {
         let position = piece.first;
         let record = self.trace.record_at(piece.offset_bytes)?.record;
+        if let Some(target) = piece.target {
+            return self.mapped_part(&record, target, rows);
+        }
         let Some(shape) = row_major(&record).filter(|_| record.shard.is_none()) else {
             return Ok(Err(Gap::Shape { position }));
         };
