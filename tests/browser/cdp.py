@@ -142,9 +142,11 @@ class Page:
                       clickCount=0 if kind == "mouseMoved" else 1)
 
     def press(self, key):
-        code = {"ArrowRight": 39, "ArrowLeft": 37, "Enter": 13, "End": 35, "Home": 36}[key]
+        code = {"ArrowRight": 39, "ArrowLeft": 37, "Enter": 13, "End": 35, "Home": 36, "Tab": 9}[key]
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+            # Without its text, Enter is a key that sends no form.
+            text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
     def screenshot(self, path):
         picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)

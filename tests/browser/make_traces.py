@@ -28,13 +28,13 @@ def as_f32(value):
     return struct.unpack("f", struct.pack("f", value))[0]
 
 
-def write(path, names, team="test", ids=(11, 12, 13, 14, 15, 16, 17), noise=0.0, wrong=lambda name, step: None):
-    layers = 4
+def write(path, names, team="test", ids=(11, 12, 13, 14, 15, 16, 17), noise=0.0, wrong=lambda name, step: None,
+          passes=((0, 0, 5), (1, 5, 1), (2, 6, 1)), layers=4):
     with open(path.replace(".jsonl", ".run.json"), "w") as file:
         json.dump({"format_version": 1, "team": team, "model": {"path": "tiny.gguf", "architecture": "llama",
                    "layers": layers, "weights": "F32"}, "threads": 1}, file)
     with open(path, "w") as file:
-        for step, first, n in ((0, 0, 5), (1, 5, 1), (2, 6, 1)):
+        for step, first, n in passes:
             record = {"checkpoint": "tokens", "team": team, "token_idx": first, "dtype": "i32", "shape": [n],
                       "values": list(ids[first:first + n]), "n_tokens": n, "step": step}
             file.write(json.dumps(record) + "\n")
@@ -50,6 +50,18 @@ def write(path, names, team="test", ids=(11, 12, 13, 14, 15, 16, 17), noise=0.0,
                 record = {"checkpoint": name, "team": team, "token_idx": first, "dtype": "f32", "shape": shape,
                           "values": tensor, "n_tokens": n, "step": step}
                 file.write(json.dumps(record) + "\n")
+
+
+def write_large(folder):
+    """30 layers and 64 positions, 7 of a prompt and 57 picked ones: (reference, candidate with a fault)."""
+    names = ["embedding"] + [f"layer_{layer}_{stage}" for layer in range(30) for stage in STAGES] + ["final_norm", "logits"]
+    passes = ((0, 0, 7), *((step, 6 + step, 1) for step in range(1, 58)))
+    at = lambda name: f"{folder}/{name}.jsonl"
+    later = {name: names.index(name) >= names.index("layer_3_q_rope") for name in names}
+    shared = {"names": names, "ids": list(range(100, 164)), "passes": passes, "layers": 30}
+    write(at("large_ref"), team="llama.cpp", **shared)
+    write(at("large"), noise=1e-6, wrong=lambda name, _: (lambda x: [1.01 * v for v in x]) if later[name] else None, **shared)
+    return at("large_ref"), at("large")
 
 
 def write_all(folder):

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 
+import access
 from cdp import Page
-from make_traces import HOSTILE, write_all
+from make_traces import HOSTILE, write_all, write_large
 
 EXIT = {"clean": 0, "fault": 1, "tokens": 3, "hostile": 1}
 passed = 0
@@ -129,6 +130,22 @@ def hostile_names(page, url):
     check("all of them could be opened", page.ask("window.owned === undefined") and page.dialogs == [])
 
 
+def large(page, parity, folder, out):
+    """30 layers and 64 positions fit into a file that can be sent, and open at once: the time is shown, not judged."""
+    html = out / "large.html"
+    compare(parity, write_large(folder), "html", html, 1)
+    size = html.stat().st_size
+    check("30 layers and 64 positions: below 5 MB", size < 5_000_000, size)
+    page.call("Performance.enable", timeDomain="threadTicks")
+    page.open(html.resolve().as_uri())
+    check("they open", page.messages == [], page.messages)
+    metrics = {each["name"]: each["value"] for each in page.call("Performance.getMetrics")["metrics"]}
+    page.call("Performance.disable")
+    check("with all positions in the map", page.ask("echarts.getInstanceByDom(document.getElementById('tokens')).getOption().xAxis[0].data.length") == 64)
+    page.screenshot(out / "large-1280-light.png")
+    print(f"30 layers, 64 positions: {size / 1e6:.1f} MB, {metrics['TaskDuration']:.2f} s of one core until it can be used")
+
+
 def main():
     parity, out = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
@@ -149,14 +166,23 @@ def main():
                         check(f"{name}: the page said nothing", page.messages == [], page.messages)
                         wide = page.ask("document.documentElement.scrollWidth")
                         check(f"{name}: fits into {width} columns", wide <= width, wide)
+                        if name == "clean":
+                            access.contrast(page, check, theme)
                         verdict = page.ask("document.querySelector('.verdict').textContent")
                         check(f"{name}: the verdict", verdict == report["verdict"], verdict)
                         page.screenshot(out / f"{name}-{width}-{theme}.png")
+                page.open(url)
+                access.screen_reader(page, check, name, report["verdict"])
+                access.printed(page, check, name, out)
                 if name == "fault":
+                    page.open(url)
+                    access.keyboard(page, check)
+                    access.keyboard_search(page, check)
                     planted_fault(page, url, report)
                 if name == "hostile":
                     hostile_names(page, url)
                 check(f"{name}: nothing went wrong", page.messages == [], page.messages)
+            large(page, parity, folder, out)
         finally:
             page.close()
     print(f"browser: {passed} checks passed; screenshots in {out}")

@@ -126,7 +126,12 @@ function heat(min, max, extra = {}) {
 addEventListener("resize", () => {
   for (const { instance } of charts.values()) instance?.resize();
 });
-addEventListener("beforeprint", () => {
-  for (const { instance } of charts.values()) instance?.resize();
-});
+// Paper is white, and charts are pictures: they have to be drawn anew for it.
+for (const [event, paper] of [["beforeprint", true], ["afterprint", false]]) {
+  addEventListener(event, () => {
+    document.documentElement.classList.toggle("paper", paper);
+    for (const { instance } of charts.values()) instance?.resize();
+    drawAll();
+  });
+}
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

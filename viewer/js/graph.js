@@ -20,8 +20,11 @@ function neighbourhood(middle) {
   walk(-1, 2);
   walk(1, 3);
   // What else flows into what comes after, so that it is seen to agree.
-  for (const { from, to } of report.edges ?? []) {
-    if (column.get(to) > 0 && !column.has(from)) column.set(from, column.get(to) - 1);
+  const beside = new Set((report.edges ?? []).filter(({ from, to }) => column.get(to) > 0 && !column.has(from)).map(({ from }) => from));
+  for (const index of beside) {
+    // Left of everything that it flows into, so that no arrow points backwards.
+    const targets = report.edges.filter(({ from, to }) => from === index && column.has(to) && !beside.has(to));
+    column.set(index, Math.min(...targets.map(({ to }) => column.get(to))) - 1);
   }
   return column;
 }
@@ -63,6 +66,7 @@ function graphSection() {
           position: "bottom",
           color: color("text"),
           fontSize: 11,
+          lineHeight: 14,
           formatter: () => `${shown(checkpoints[index].name, 24)}\n${cell ? (cell.error === 0 ? "identical" : figure(cell.error)) : ""}`,
         },
       };

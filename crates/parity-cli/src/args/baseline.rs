@@ -1,7 +1,7 @@
 //! Arguments of `parity baseline` and `parity gate`.
 
-use super::Format;
 use super::maps::Maps;
+use super::{Format, ModelFile};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -29,6 +29,9 @@ pub(crate) struct BaselineSave {
     pub(crate) output: PathBuf,
 
     #[command(flatten)]
+    pub(crate) model: ModelFile,
+
+    #[command(flatten)]
     pub(crate) maps: Maps,
 }
 
@@ -53,6 +56,9 @@ pub(crate) struct GateArgs {
     pub(crate) format: Format,
 
     #[command(flatten)]
+    pub(crate) model: ModelFile,
+
+    #[command(flatten)]
     pub(crate) maps: Maps,
 }
 
@@ -66,6 +72,8 @@ const GATE_HELP: &str = "\
 Examples:
   parity gate ref.jsonl cand.jsonl --baseline tests/parity.toml
   parity gate ref.jsonl cand.jsonl -b tests/parity.toml --format json | jq '.worse[].checkpoint'
+  # Weights of few bits: with the model at hand the verdict does not rest on what rounding their activations may do
+  parity gate ref.jsonl cand.jsonl -b tests/parity.toml --model model.gguf
 
 Exit codes:
   0  as good as the baseline, or better

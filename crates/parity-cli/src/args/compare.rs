@@ -1,5 +1,6 @@
 //! Arguments of `parity compare`.
 
+use super::ModelFile;
 use super::maps::Maps;
 use super::report_format::ReportFormat;
 use clap::Args;
@@ -49,10 +50,8 @@ pub(crate) struct Compare {
     #[arg(long, conflicts_with = "threshold")]
     pub(crate) bands: bool,
 
-    /// The model, a GGUF file: operations are computed anew from the candidate's own inputs, without the noise of these
-    #[cfg(feature = "llama")]
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelFile,
 
     /// Compare only these checkpoints; `*` and `?` stand for others, a leading `!` excludes; can be repeated
     #[arg(long, value_name = "GLOB")]

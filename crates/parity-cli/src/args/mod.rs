@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod maps;
 mod merge;
+mod model_file;
 #[cfg(feature = "llama")]
 mod models;
 mod report_format;
@@ -29,6 +30,7 @@ pub(crate) use compare::Compare;
 pub(crate) use doctor::Doctor;
 pub(crate) use explain::Explain;
 pub(crate) use merge::Merge;
+pub(crate) use model_file::ModelFile;
 #[cfg(feature = "llama")]
 pub(crate) use models::{Convert, ModelsCommand, Tiny};
 pub(crate) use report_format::ReportFormat;

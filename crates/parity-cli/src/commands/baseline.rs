@@ -1,6 +1,6 @@
 //! `parity baseline` and `parity gate`.
 
-use super::compare::{compared, unwritable};
+use super::compare::{compared_with, unwritable};
 use crate::args::{BaselineCommand, BaselineSave, ColorWhen, Format, GateArgs};
 use crate::failure::Failure;
 use crate::terminal;
@@ -26,7 +26,13 @@ fn save(args: &BaselineSave, color: ColorWhen) -> Result<u8, Failure> {
     let reference = Trace::open(&args.reference)?;
     let mut reports = Vec::new();
     for path in &args.candidates {
-        reports.push(compared(&reference, &Trace::open(path)?, &options)?);
+        let candidate = Trace::open(path)?;
+        reports.push(compared_with(
+            &args.model,
+            &reference,
+            &candidate,
+            &options,
+        )?);
     }
     let baseline = Baseline::of(&reports).map_err(Failure::message)?;
     std::fs::write(&args.output, baseline.to_toml())
@@ -55,7 +61,8 @@ pub(crate) fn run_gate(args: &GateArgs, color: ColorWhen) -> Result<u8, Failure>
     let text = std::fs::read_to_string(&args.baseline).map_err(|error| named(&error))?;
     let baseline = Baseline::parse(&text).map_err(|error| named(&error))?;
     let (reference, candidate) = (Trace::open(&args.reference)?, Trace::open(&args.candidate)?);
-    let result = gate(&baseline, &compared(&reference, &candidate, &options)?);
+    let report = compared_with(&args.model, &reference, &candidate, &options)?;
+    let result = gate(&baseline, &report);
     let mut out = terminal::stdout(color);
     match args.format {
         Format::Text => out.write_all(result.to_text().as_bytes())?,

@@ -1,7 +1,7 @@
 //! `parity compare`.
 
 use super::{many, watch};
-use crate::args::{ColorWhen, Compare, ReportFormat};
+use crate::args::{ColorWhen, Compare, ModelFile, ReportFormat};
 use crate::failure::Failure;
 #[cfg(feature = "llama")]
 use crate::model::Model;
@@ -41,18 +41,7 @@ pub(super) fn once(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     let options = options(args)?;
     // Before the work, not after it.
     let file = args.output.as_deref().map(create).transpose()?;
-
-    #[cfg(feature = "llama")]
-    let model = args
-        .model
-        .as_deref()
-        .map(|path| Model::open(path, candidate.run().info()))
-        .transpose()?;
-    #[cfg(feature = "llama")]
-    let weights = model.as_ref().map(|model| model as &dyn Weights);
-    #[cfg(not(feature = "llama"))]
-    let weights: Option<&dyn Weights> = None;
-    let report = compared_by_model(&reference, &candidate, &options, weights)?;
+    let report = compared_with(&args.model, &reference, &candidate, &options)?;
     let code = report.exit_code;
     match file {
         Some((file, path)) => {
@@ -83,6 +72,25 @@ pub(super) fn compared(
     options: &Options,
 ) -> Result<Report, Failure> {
     compared_by_model(reference, candidate, options, None)
+}
+
+/// The same by the weights of a model, where one is given.
+pub(super) fn compared_with(
+    model: &ModelFile,
+    reference: &Trace,
+    candidate: &Trace,
+    options: &Options,
+) -> Result<Report, Failure> {
+    #[cfg(feature = "llama")]
+    let model = model
+        .path()
+        .map(|path| Model::open(path, candidate.run().info()))
+        .transpose()?;
+    #[cfg(feature = "llama")]
+    let weights = model.as_ref().map(|model| model as &dyn Weights);
+    #[cfg(not(feature = "llama"))]
+    let weights = model.path().and(None);
+    compared_by_model(reference, candidate, options, weights)
 }
 
 fn compared_by_model(
