@@ -111,11 +111,9 @@ public:
     }
 
     /// Writes one record, if `wants` says so, whose summary was computed where the tensor is: on a device. `first`
-    /// are its first elements, `event` says its shape; `payload` is all of it, null where that is not at hand. Its memory may be
-    /// written over by the device meanwhile: `is_whole()` tells afterwards, and if not, the record goes without it.
-    template <class IsWhole>
+    /// are its first elements, `event` says its shape; `payload` is where all of it has been written, null if nowhere.
     Status log_summarised(const Event& event, const detail::RawView& first, const detail::Summary& summary,
-                          const detail::RawView* payload, IsWhole is_whole) noexcept {
+                          const detail::PayloadPlace* payload) noexcept {
         if (!sink_.is_open()) return Status::off;
         if (!wants(event.checkpoint_, event.token_idx_, event.has_n_tokens_ ? event.n_tokens_ : 1)) return Status::filtered;
         const detail::ErrnoGuard guard;
@@ -123,15 +121,18 @@ public:
         if (!buffer.owned()) return sink_.lose(1, Status::reentered, 0);
         detail::Extras extras;
         if (detail_ != Detail::values) extras.summary = &summary;
-        detail::PayloadPlace place;
-        if (payload != nullptr && write_payload(*payload, place)) {
-            if (is_whole()) {
-                extras.payload = &place;
-            } else {
-                sink_.lose_payload(Status::overtaken, 0);
-            }
-        }
+        extras.payload = payload;
         return compose(event, first, first.count, extras, buffer);
+    }
+
+    /// Writes what several payloads lie in, as they lie in memory; false, without counting a loss, where that fails. Their records
+    /// come later, each with its part of `place`.
+    bool write_block(const unsigned char* memory, std::uint64_t nbytes, detail::PayloadPlace& place) noexcept {
+        const detail::ErrnoGuard guard;
+        const auto view = detail::make_view(memory, Type::u8, Shape{static_cast<std::size_t>(nbytes)}, nullptr);
+        if (!sink_.is_open() || !sink_.reserve(nbytes) || !payloads_.write(view, path_.view(), place)) return false;
+        sink_.count_payload_bytes(nbytes);
+        return true;
     }
 
     /// Counts records, or payloads, that were lost before they came here.

@@ -38,6 +38,16 @@ public:
     /// The ring as the host sees it.
     const unsigned char* slots() const noexcept { return slots_; }
     u64* step() const noexcept { return step_; }
+    /// Records that the host has read: mapped, for the device to see.
+    u64* read() const noexcept { return mailbox_; }
+    /// Nanoseconds that passes of a lane have waited for the host: mapped, for the host to see.
+    u64* waited(const Lane& lane) const noexcept { return mailbox_ + 1 + lane.index; }
+    /// The same of all lanes.
+    u64 waited_ns() const noexcept {
+        u64 sum = 0;
+        for (u32 i = 0; i < max_lanes; ++i) sum += __atomic_load_n(mailbox_ + 1 + i, __ATOMIC_RELAXED);
+        return sum;
+    }
     u32 values() const noexcept { return values_; }
     Sites& sites() noexcept { return sites_; }
     std::mutex& mutex() noexcept { return mutex_; }
@@ -66,6 +76,31 @@ public:
         return &lane;
     }
 
+    /// Buffers for passes of up to `nbytes`: those of the lane, or larger ones; null without memory. `mutex()` is held.
+    Buffers* buffers_for(Lane& lane, std::uint64_t nbytes) noexcept {
+        Buffers* known = lane.buffers.load(std::memory_order_relaxed);
+        if (known != nullptr && known->bytes >= nbytes) return known;
+        // Half as much again: passes of a growing context need a little more each time. Of the memory that is left a lane takes half.
+        const std::uint64_t bytes = (nbytes + nbytes / 2 + 4095) & ~std::uint64_t{4095};
+        const std::uint64_t left = settings_.buffer_bytes > buffers_used_ ? settings_.buffer_bytes - buffers_used_ : 0;
+        const std::uint64_t wanted = left / 2 / bytes;
+        const u32 count = wanted < 4 ? 4 : wanted > 256 ? 256 : static_cast<u32>(wanted);
+        void* memory = nullptr;
+        void* words = nullptr;
+        void* made = std::malloc(sizeof(Buffers));
+        if (made == nullptr || cudaHostAlloc(&memory, bytes * count, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess ||
+            cudaHostAlloc(&words, 24 * std::size_t{count}, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) {
+            std::free(made);
+            return nullptr;
+        }
+        std::memset(words, 0, 24 * std::size_t{count});
+        buffers_used_ += bytes * count;
+        u64* headers = static_cast<u64*>(words);
+        Buffers* buffers = new (made) Buffers{static_cast<u8*>(memory), bytes, count, headers, headers + 2 * std::size_t{count}, known};
+        lane.buffers.store(buffers, std::memory_order_release);
+        return buffers;
+    }
+
     /// By the number that records carry.
     const Lane* lane_at(u32 index) const noexcept {
         return index < lane_count_.load(std::memory_order_acquire) ? &lanes_[index] : nullptr;
@@ -92,6 +127,7 @@ private:
         void* host = nullptr;
         void* mapped = nullptr;
         void* counters = nullptr;
+        void* mailbox = nullptr;
         ring_.slot_count = settings_.slots;
         ring_.slot_bytes = (image_bytes(values_, 8) + 63u) & ~63u;
         const std::size_t bytes = std::size_t{ring_.slot_count} * ring_.slot_bytes;
@@ -99,6 +135,9 @@ private:
         if (cudaHostAlloc(&host, bytes, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
         std::memset(host, 0, bytes);
         if (cudaHostGetDevicePointer(&mapped, host, 0) != cudaSuccess) return false;
+        if (cudaHostAlloc(&mailbox, mailbox_bytes, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
+        std::memset(mailbox, 0, mailbox_bytes);
+        mailbox_ = static_cast<u64*>(mailbox);
         if (cudaMalloc(&counters, 256) != cudaSuccess || !clear(counters, 256)) return false;
         slots_ = static_cast<unsigned char*>(host);
         ring_.slots = static_cast<u8*>(mapped);
@@ -113,6 +152,9 @@ private:
     Ring ring_ = {};
     unsigned char* slots_ = nullptr;
     u64* step_ = nullptr;
+    static constexpr std::size_t mailbox_bytes = 8 * (1 + std::size_t{max_lanes});
+    u64* mailbox_ = nullptr;
+    std::uint64_t buffers_used_ = 0;
     cudaStream_t own_stream_ = nullptr;
     std::mutex mutex_;
     Lane lanes_[max_lanes];

@@ -180,6 +180,41 @@ __global__ void __launch_bounds__(threads, 2) log_batch(const __grid_constant__ 
     }
 }
 
+/// What the host has not read yet, and how long a pass may wait for it.
+struct Backlog {
+    const u64* ticket;           ///< Records so far, in device memory.
+    const volatile u64* read;    ///< Records that the host has read; mapped.
+    u64 most_records;            ///< Records that may lie in the ring.
+    const u64* pass;             ///< Deliveries of the lane so far, in device memory; null where nothing is delivered.
+    const volatile u64* taken;   ///< As `Buffers::taken`.
+    u32 buffer_count;
+    u64 limit_ns;
+    volatile u64* waited_ns;     ///< Added to; mapped, one for each lane.
+};
+
+__device__ inline u64 nanoseconds() {
+    u64 now;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+    return now;
+}
+
+/// Waits until the ring has room and the next delivery's buffer is free, or for as long as it may.
+template <int Unused = 0>
+__global__ void wait_for_host(const __grid_constant__ Backlog backlog) {
+    const u64 start = nanoseconds();
+    const u64 pass = backlog.pass == nullptr ? 0 : *static_cast<const volatile u64*>(backlog.pass);
+    const u64 before = pass >= backlog.buffer_count ? pass - backlog.buffer_count + 1 : 0;
+    const u64 ticket = *static_cast<const volatile u64*>(backlog.ticket);
+    u64 now = start;
+    while (now - start < backlog.limit_ns) {
+        const bool is_free = backlog.pass == nullptr || backlog.taken[pass % backlog.buffer_count] >= before;
+        if (is_free && ticket - *backlog.read <= backlog.most_records) break;
+        __nanosleep(1000);
+        now = nanoseconds();
+    }
+    if (now != start) *backlog.waited_ns += now - start;
+}
+
 /// Counts a forward pass.
 template <int Unused = 0>
 __global__ void next_step(u64* step) { *step += 1; }
@@ -198,6 +233,18 @@ __global__ void __launch_bounds__(threads) copy_small(const u8* from, u8* to, u6
         for (u64 at = words * 16 + i; at < nbytes; at += stride) to[at] = from[at];
     } else {
         for (u64 at = i; at < nbytes; at += stride) to[at] = from[at];
+    }
+}
+
+/// The same for a view with gaps.
+template <int Unused = 0>
+__global__ void __launch_bounds__(threads) copy_strided(const __grid_constant__ Job job, u32 size, u8* to, i64* position_copy) {
+    const u64 i = u64{blockIdx.x} * threads + threadIdx.x;
+    if (i == 0 && job.position_bits == 32) *position_copy = *reinterpret_cast<const volatile int*>(job.position);
+    if (i == 0 && job.position_bits == 64) *position_copy = *reinterpret_cast<const volatile i64*>(job.position);
+    for (u64 at = i; at < job.count; at += u64{gridDim.x} * threads) {
+        const u8* from = strided_address(job, size, at);
+        for (u32 b = 0; b < size; ++b) to[at * size + b] = from[b];
     }
 }
 

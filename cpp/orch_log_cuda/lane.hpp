@@ -2,6 +2,7 @@
 #ifndef ORCH_LOG_CUDA_LANE_HPP
 #define ORCH_LOG_CUDA_LANE_HPP
 
+#include <atomic>
 #include <cstdint>
 
 #include <cuda_runtime_api.h>
@@ -13,6 +14,22 @@ namespace cuda {
 
 /// Thread blocks of the largest launch. Two for each multiprocessor of the largest devices so far.
 constexpr u32 max_blocks = 320;
+
+/// Mapped host memory that deliveries go to in turn: pass p has buffer p mod `count`. Lives as long as the process, since what
+/// is on its way may still go there.
+struct Buffers {
+    u8* memory;
+    std::uint64_t bytes;   ///< Of one buffer.
+    u32 count;
+    u64* headers;          ///< As `Delivery::headers`.
+    u64* taken;            ///< For each buffer the last pass, counted from 1, that the host needs no more. Mapped.
+    Buffers* older;        ///< Smaller ones, which earlier passes went to.
+
+    unsigned char* of_pass(u64 pass) const noexcept { return memory + pass % count * bytes; }
+    /// The pass that a buffer holds, counted from 1; 0 while it is written.
+    u64 held(u64 pass) const noexcept { return __atomic_load_n(headers + 2 * (pass % count), __ATOMIC_ACQUIRE); }
+    u64 nbytes(u64 pass) const noexcept { return headers[2 * (pass % count) + 1]; }
+};
 
 /// A stream (`capture` 0) or a capture of it. Kernels of one lane run one after the other, also when a graph is
 /// replayed, so they may share its scratch; those of two lanes may overlap. Lanes live as long as the process:
@@ -38,11 +55,7 @@ struct Lane {
     u64* pass = nullptr;                  ///< Device: deliveries so far.
     u32* deliver_ticket = nullptr;        ///< Device.
 
-    /// Host buffers of the deliveries, mapped. In turn, see `deliver`.
-    static constexpr u32 buffer_count = 8;
-    u8* buffers = nullptr;
-    std::uint64_t buffer_bytes = 0;
-    u64* headers = nullptr;
+    std::atomic<Buffers*> buffers{nullptr};
 };
 
 /// Device memory for the scratch of one lane: partials, then counters that begin as zeros, 64 bytes apart.

@@ -127,6 +127,28 @@ inline bool take_snapshot(Job& job, u8* to, std::uint64_t nbytes, cudaStream_t s
     return true;
 }
 
+/// The same for a view with gaps, which the copy has none of.
+inline bool pack(Job& job, const orch_log::detail::RawView& view, u8* to, std::uint64_t nbytes, cudaStream_t stream) noexcept {
+    Job from = job;
+    from.axes = static_cast<u32>(view.shape.count());
+    for (u32 axis = 0; axis < from.axes; ++axis) {
+        from.shape[axis] = view.shape[axis];
+        from.strides[axis] = view.strides[axis];
+    }
+    u32 size = static_cast<u32>(size_bytes(view.type));
+    i64* position_copy = reinterpret_cast<i64*>(to + ((nbytes + 7) & ~std::uint64_t{7}));
+    void* arguments[] = {&from, &size, &to, &position_copy};
+    const std::uint64_t wanted = (job.count + 4 * threads - 1) / (4 * threads);
+    const u32 blocks = wanted < 1024 ? static_cast<u32>(wanted) : 1024;
+    if (cudaLaunchKernel(reinterpret_cast<const void*>(&copy_strided<0>), dim3(blocks), dim3(threads), arguments, 0, stream) != cudaSuccess) return false;
+    job.data = to;
+    if (job.position_bits != 0) {
+        job.position = reinterpret_cast<const u8*>(position_copy);
+        job.position_bits = 64;
+    }
+    return true;
+}
+
 }  // namespace impl
 }  // namespace cuda
 }  // namespace orch_log

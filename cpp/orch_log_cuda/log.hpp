@@ -73,51 +73,58 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
     // Outside of graphs a copy, two events and a launch cost the host more than the reading costs the stream; and a strided tensor
     // cannot be copied in one go.
     if (mode == Mode::snapshot && (!capture.active || !plain)) mode = Mode::in_stream;
-    if ((mode == Mode::snapshot || full) && plain && view.count > 0) {
+    bool packed = plain;
+    if ((mode == Mode::snapshot || full) && view.count > 0) {
         u8* copy = snapshot_room(*context, *lane, stream, nbytes + 16, full);
-        const bool copied = copy != nullptr && take_snapshot(job, copy, nbytes, stream);
+        const bool copied = copy != nullptr && (plain ? take_snapshot(job, copy, nbytes, stream) : pack(job, view, copy, nbytes, stream));
+        packed = packed || copied;
         if (copied && full) {
             job.payload_offset = static_cast<u64>(copy - lane->snapshots) | (u64{lane->index} << 48);
             job.payload_pass = lane->pass;
         }
         if (!copied && mode == Mode::snapshot) mode = Mode::in_stream;
         if (full && !copied) context->payloads_lost.fetch_add(1, std::memory_order_relaxed);
-    } else if (full && view.count > 0) {
-        context->payloads_lost.fetch_add(1, std::memory_order_relaxed);
     }
     // What the kernel walks over: the view's own axes. What the record says: the caller's shape.
-    job.axes = static_cast<u32>(plain ? shape.count() : view.shape.count());
+    job.axes = static_cast<u32>(packed ? shape.count() : view.shape.count());
     for (u32 axis = 0; axis < job.axes; ++axis) {
-        job.shape[axis] = plain ? shape[axis] : view.shape[axis];
-        job.strides[axis] = plain ? 0 : view.strides[axis];
+        job.shape[axis] = packed ? shape[axis] : view.shape[axis];
+        job.strides[axis] = packed ? 0 : view.strides[axis];
     }
 
     const bool aligned = reinterpret_cast<std::uintptr_t>(job.data) % size == 0;
-    if (plain && !aligned) {
+    if (packed && !aligned) {
         // The kernel for any address walks over axes and strides: one axis will do.
         for (u32 axis = 0; axis < job.axes; ++axis) job.strides[axis] = view_strides(shape, axis);
     }
-    return launch(*context, *lane, stream, job, view.type, plain && aligned, mode) ? Status::buffered
+    return launch(*context, *lane, stream, job, view.type, packed && aligned, mode) ? Status::buffered
                                                                                      : recorder.refuse(Status::device_failed);
 }
 
-/// Brings a lane's snapshots to the host.
-inline bool deliver_snapshots(Lane& lane, cudaStream_t stream) noexcept {
-    if (lane.used == lane.delivered) return true;
-    if (lane.buffers == nullptr || lane.buffer_bytes < lane.used) {
-        // Half as much again: passes of a growing context need a little more each time. The old buffers stay, since what is on its
-        // way may still go there.
-        const std::uint64_t bytes = (lane.used + lane.used / 2 + 4095) & ~std::uint64_t{4095};
-        void* buffers = nullptr;
-        void* headers = nullptr;
-        if (cudaHostAlloc(&buffers, bytes * Lane::buffer_count, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
-        if (cudaHostAlloc(&headers, 16 * Lane::buffer_count, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
-        std::memset(headers, 0, 16 * Lane::buffer_count);
-        lane.buffer_bytes = bytes;
-        lane.headers = static_cast<u64*>(headers);
-        lane.buffers = static_cast<u8*>(buffers);
+/// Lets the pass wait for the host, where the settings allow that.
+inline bool wait_for_host(Context& context, Lane& lane, cudaStream_t stream, const Buffers* buffers) noexcept {
+    if (context.settings().wait_ns == 0) return true;
+    Backlog backlog = {};
+    backlog.ticket = context.ring().ticket;
+    backlog.read = context.read();
+    backlog.most_records = context.ring().slot_count / 2;
+    backlog.limit_ns = context.settings().wait_ns;
+    backlog.waited_ns = context.waited(lane);
+    if (buffers != nullptr) {
+        backlog.pass = lane.pass;
+        backlog.taken = buffers->taken;
+        backlog.buffer_count = buffers->count;
     }
-    Delivery to = {lane.buffers, lane.buffer_bytes, Lane::buffer_count, lane.headers, lane.pass, lane.deliver_ticket};
+    void* arguments[] = {&backlog};
+    return launch_beside(lane, stream, reinterpret_cast<const void*>(&cuda::wait_for_host<0>), 1, 1, arguments);
+}
+
+/// Brings a lane's snapshots to the host.
+inline bool deliver_snapshots(Context& context, Lane& lane, cudaStream_t stream) noexcept {
+    if (lane.used == lane.delivered) return wait_for_host(context, lane, stream, nullptr);
+    const Buffers* buffers = context.buffers_for(lane, lane.used);
+    if (buffers == nullptr || !wait_for_host(context, lane, stream, buffers)) return false;
+    Delivery to = {buffers->memory, buffers->bytes, buffers->count, buffers->headers, lane.pass, lane.deliver_ticket};
     const u8* from = lane.snapshots;
     u64 nbytes = lane.used;
     void* arguments[] = {&from, &nbytes, &to};
@@ -152,7 +159,8 @@ inline Status end_step(cudaStream_t stream) noexcept {
     const std::lock_guard<std::mutex> lock(context->mutex());
     Lane* lane = context->lane(stream, impl::Capture::of(stream).id);
     if (lane == nullptr) return recorder->refuse(Status::out_of_memory);
-    bool done = recorder->detail() != Detail::full || impl::deliver_snapshots(*lane, stream);
+    bool done = recorder->detail() == Detail::full ? impl::deliver_snapshots(*context, *lane, stream)
+                                                   : impl::wait_for_host(*context, *lane, stream, nullptr);
     u64* step = context->step();
     void* arguments[] = {&step};
     done = impl::launch_beside(*lane, stream, reinterpret_cast<const void*>(&next_step<0>), 1, 1, arguments) && done;

@@ -49,6 +49,16 @@ public:
         drain(true);
     }
 
+    /// Of all devices; see `waited_ns` below.
+    u64 waited_ns() noexcept {
+        u64 sum = 0;
+        for (int device = 0; device < max_devices; ++device) {
+            const Context* context = contexts_[device].load(std::memory_order_acquire);
+            if (context != nullptr) sum += context->waited_ns();
+        }
+        return sum;
+    }
+
 private:
     Context* start(int device, Recorder& recorder) noexcept {
         const std::lock_guard<std::mutex> lock(start_);
@@ -136,6 +146,9 @@ inline Status flush() noexcept {
     impl::Poller::instance().finish();
     return recorder->flush();
 }
+
+/// Nanoseconds that passes have waited at their ends for the host to catch up, which they do with `ORCH_LOG_CUDA_WAIT` alone.
+inline std::uint64_t waited_ns() noexcept { return global() == nullptr ? 0 : impl::Poller::instance().waited_ns(); }
 
 }  // namespace cuda
 }  // namespace orch_log

@@ -39,6 +39,7 @@ public:
             }
             half_tries_ = 0;
             ++next_;
+            __atomic_store_n(context_.read(), next_, __ATOMIC_RELAXED);
         }
     }
 
@@ -92,56 +93,93 @@ private:
     bool write(bool last_chance) noexcept {
         const Slot& slot = header();
         const Site& site = *context_.sites().get(slot.site);
-        detail::RawView payload;
-        bool has_payload = false;
-        if (slot.payload_offset != no_payload) {
-            const PayloadState state = find_payload(slot, site, payload);
-            if (state == PayloadState::coming && !last_chance) return false;
-            has_payload = state == PayloadState::here;
-            if (!has_payload) recorder_.count_lost(0, 1);
-        }
         Event event = site.event;
         event.token_idx_ = slot.token_idx;
         if (slot.n_tokens > 0) event.n_tokens(slot.n_tokens);
         if (!event.has_step_ && context_.counts_steps.load(std::memory_order_relaxed)) event.step(slot.step);
+        detail::PayloadPlace place;
+        const bool has_payload = slot.payload_offset != no_payload && recorder_.wants(event.checkpoint(), slot.token_idx, slot.n_tokens > 0 ? slot.n_tokens : 1);
+        if (has_payload) {
+            const PayloadState state = find_payload(slot, site, place);
+            if (state == PayloadState::coming && !last_chance) return false;
+            if (state != PayloadState::here) {
+                place = detail::PayloadPlace();
+                recorder_.count_lost(0, 1);
+            }
+        }
         Shape shape;
         for (u32 axis = 0; axis < slot.axes && axis < slot_axes; ++axis) shape.push(static_cast<std::size_t>(slot.shape[axis]));
         event.shape(shape);
         const detail::RawView first = detail::make_view(image_ + sizeof(Slot) / 4, site.type, Shape{slot.first}, nullptr);
-        (void)recorder_.log_summarised(event, first, summary(slot), has_payload ? &payload : nullptr,
-                                       [&] { return still_held(slot); });
+        (void)recorder_.log_summarised(event, first, summary(slot), place.nbytes > 0 ? &place : nullptr);
         return true;
     }
 
     enum class PayloadState { coming, here, gone };
 
-    PayloadState find_payload(const Slot& slot, const Site& site, detail::RawView& view) const noexcept {
-        const Lane* lane = context_.lane_at(static_cast<u32>(slot.payload_offset >> 48));
-        if (lane == nullptr || lane->buffers == nullptr) return PayloadState::coming;
-        const u32 buffer = static_cast<u32>(slot.payload_pass % Lane::buffer_count);
-        const u64 held = held_by(*lane, buffer);
-        if (held != slot.payload_pass + 1) {
-            // Its buffer is being filled: by this pass, or, when a later one has been delivered already, by one that overtook it.
-            for (u32 other = 0; other < Lane::buffer_count; ++other) {
-                if (held_by(*lane, other) > slot.payload_pass + 1) return PayloadState::gone;
+    /// What became of the snapshots that one pass of a lane brought: all of them are written at once when the first record asks for
+    /// its payload, since the device may need the buffer again.
+    struct Pass {
+        u64 number = 0;  ///< Counted from 1; 0 = none so far.
+        detail::PayloadPlace place;
+        bool is_written = false;
+    };
+
+    PayloadState find_payload(const Slot& slot, const Site& site, detail::PayloadPlace& place) noexcept {
+        const u32 index = static_cast<u32>(slot.payload_offset >> 48);
+        const Lane* lane = context_.lane_at(index);
+        const Buffers* all = lane == nullptr ? nullptr : lane->buffers.load(std::memory_order_acquire);
+        if (all == nullptr) return PayloadState::coming;
+        Pass& pass = passes_[index];
+        if (pass.number != slot.payload_pass + 1) {
+            const Buffers* buffers = find_buffers(all, slot.payload_pass);
+            if (buffers == nullptr) {
+                // One that has come later says that this one has come, too, and may have come just now.
+                if (!is_overtaken(all, slot.payload_pass)) return PayloadState::coming;
+                buffers = find_buffers(all, slot.payload_pass);
             }
-            return PayloadState::coming;
+            release(all, pass.number, slot.payload_pass);
+            pass = Pass();
+            pass.number = slot.payload_pass + 1;
+            if (buffers != nullptr) {
+                const bool is_written = recorder_.write_block(buffers->of_pass(slot.payload_pass), buffers->nbytes(slot.payload_pass), pass.place);
+                // What was written over while it was read is not whole.
+                pass.is_written = is_written && buffers->held(slot.payload_pass) == slot.payload_pass + 1;
+            }
+            release(all, slot.payload_pass, slot.payload_pass + 1);
         }
+        if (!pass.is_written) return PayloadState::gone;
         const u64 offset = slot.payload_offset & ((1ull << 48) - 1);
-        const std::size_t count = static_cast<std::size_t>(slot.n);
-        if (offset + count * size_bytes(site.type) > lane->headers[2 * buffer + 1]) return PayloadState::gone;
-        view = detail::make_view(lane->buffers + buffer * lane->buffer_bytes + offset, site.type, Shape{count}, nullptr);
+        const u64 nbytes = slot.n * size_bytes(site.type);
+        if (offset + nbytes > pass.place.nbytes) return PayloadState::gone;
+        place.file = pass.place.file;
+        place.offset = pass.place.offset + offset;
+        place.nbytes = nbytes;
         return PayloadState::here;
     }
 
-    /// True while the buffer still holds the pass that the record belongs to: what was read from it is whole.
-    bool still_held(const Slot& slot) const noexcept {
-        const Lane* lane = context_.lane_at(static_cast<u32>(slot.payload_offset >> 48));
-        return held_by(*lane, static_cast<u32>(slot.payload_pass % Lane::buffer_count)) == slot.payload_pass + 1;
+    static const Buffers* find_buffers(const Buffers* buffers, u64 pass) noexcept {
+        while (buffers != nullptr && buffers->held(pass) != pass + 1) buffers = buffers->older;
+        return buffers;
     }
 
-    static u64 held_by(const Lane& lane, u32 buffer) noexcept {
-        return __atomic_load_n(lane.headers + 2 * buffer, __ATOMIC_ACQUIRE);
+    /// Whether a later pass than this one has been delivered.
+    static bool is_overtaken(const Buffers* buffers, u64 pass) noexcept {
+        for (; buffers != nullptr; buffers = buffers->older) {
+            for (u32 other = 0; other < buffers->count; ++other) {
+                if (buffers->held(other) > pass + 1) return true;
+            }
+        }
+        return false;
+    }
+
+    /// Lets the device have the buffers of the passes from `from` up to, not including, `to`.
+    static void release(const Buffers* buffers, u64 from, u64 to) noexcept {
+        for (; buffers != nullptr; buffers = buffers->older) {
+            for (u64 pass = to > from + buffers->count ? to - buffers->count : from; pass < to; ++pass) {
+                __atomic_store_n(buffers->taken + pass % buffers->count, pass + 1, __ATOMIC_RELEASE);
+            }
+        }
     }
 
     static detail::Summary summary(const Slot& slot) noexcept {
@@ -172,6 +210,7 @@ private:
     Recorder& recorder_;
     u64 next_ = 0;
     u32 half_tries_ = 0;
+    Pass passes_[Context::max_lanes];
     alignas(8) u32 image_[(sizeof(Slot) + max_first * 8) / 4] = {};
 };
 

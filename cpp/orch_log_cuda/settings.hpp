@@ -19,6 +19,8 @@ enum class Mode : std::uint8_t {
 struct DeviceSettings {
     Mode mode = Mode::snapshot;                ///< `ORCH_LOG_CUDA_MODE`: in_stream, snapshot, side.
     std::uint64_t snapshot_bytes = 64u << 20;  ///< `ORCH_LOG_CUDA_SNAPSHOTS`: megabytes for each stream or graph.
+    std::uint64_t buffer_bytes = 512u << 20;   ///< `ORCH_LOG_CUDA_BUFFERS`: megabytes on the host for payloads on their way, for each device.
+    std::uint64_t wait_ns = 0;                 ///< `ORCH_LOG_CUDA_WAIT`: milliseconds that a pass may wait for the host at its end.
     std::uint32_t slots = 16384;               ///< `ORCH_LOG_CUDA_SLOTS`: records in the ring, a power of two.
 };
 
@@ -39,6 +41,8 @@ inline DeviceSettings device_settings_from_env() noexcept {
     if (mode == "in_stream") settings.mode = Mode::in_stream;
     if (mode == "side") settings.mode = Mode::side;
     settings.snapshot_bytes = number_from_env("ORCH_LOG_CUDA_SNAPSHOTS", 64, 1, 65536) << 20;
+    settings.buffer_bytes = number_from_env("ORCH_LOG_CUDA_BUFFERS", 512, 1, 1u << 20) << 20;
+    settings.wait_ns = number_from_env("ORCH_LOG_CUDA_WAIT", 0, 0, 3600000) * 1000000;
     const std::uint64_t wanted = number_from_env("ORCH_LOG_CUDA_SLOTS", settings.slots, 16, 1u << 24);
     settings.slots = 16;
     while (settings.slots < wanted) settings.slots *= 2;

@@ -135,9 +135,10 @@ int main(int argc, char** argv) {
         std::printf("step %8.0f us, with logging %8.0f us: %+6.2f us a checkpoint\n", base, logged, (logged - base) / checkpoints);
         ORCH_LOG_CUDA_FLUSH();
         const orch_log::Health health = orch_log::status();
-        if (!health.complete()) {
-            std::printf("    lost %llu records, %llu payloads\n", static_cast<unsigned long long>(health.dropped),
-                        static_cast<unsigned long long>(health.payloads_dropped));
+        const double waited = static_cast<double>(orch_log::cuda::waited_ns()) / 1e3 / 60;
+        if (!health.complete() || waited > 0) {
+            std::printf("    lost %llu records, %llu payloads; waited %.0f us a step\n", static_cast<unsigned long long>(health.dropped),
+                        static_cast<unsigned long long>(health.payloads_dropped), waited);
         }
         return 0;
     }

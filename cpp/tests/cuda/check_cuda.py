@@ -68,6 +68,24 @@ def device_against_host(path):
     print(f"{len(pairs)} tensors equal, sketches to {loosest:.1e} of the sum of magnitudes (allowed 9.1e-13), {overflowing} overflow")
 
 
+def payload_of(path, record):
+    place = record.get("payload") or fail(f"no payload: {record['checkpoint']} at {record['token_idx']}")
+    with open(os.path.join(os.path.dirname(path), place["file"]), "rb") as file:
+        file.seek(place["offset"])
+        return file.read(place["nbytes"])
+
+
+def payloads_equal(path):
+    """All elements that the device packed are those that the host wrote, in the same order."""
+    pairs = {}
+    for record in records(path):
+        pairs.setdefault(record["token_idx"], {})[record["checkpoint"]] = payload_of(path, record)
+    for at, pair in pairs.items():
+        if pair["host"] != pair["device"]:
+            fail(f"view {at}: the payloads differ")
+    print(f"{len(pairs)} payloads equal")
+
+
 def replayed(path, replays, full):
     """Each record says what its step and layer demand, in order, none torn and none missing."""
     checkpoints = 289
@@ -85,11 +103,10 @@ def replayed(path, replays, full):
         if as_f32(record["stats"]["min"]) != base or as_f32(record["stats"]["max"]) != base + 895 * 0.0009765625:
             fail(f"step {step}, layer {layer}: {record['stats']}")
         if full:
-            place = record.get("payload") or fail(f"step {step}, layer {layer} has no payload")
-            name = os.path.join(os.path.dirname(path), place["file"])
-            data = payloads.setdefault(name, open(name, "rb").read())
-            values = array("f", data[place["offset"] : place["offset"] + place["nbytes"]])
-            if len(values) != 896 or any(values[i] != base + i * 0.0009765625 for i in range(896)):
+            # By step modulo 8 and layer there are few different tensors.
+            if base not in payloads:
+                payloads[base] = array("f", (base + i * 0.0009765625 for i in range(896))).tobytes()
+            if payload_of(path, record) != payloads[base]:
                 fail(f"step {step}, layer {layer}: the payload is another tensor's")
     print(f"{len(found)} records in order, none torn{', payloads right' if full else ''}")
 
@@ -150,6 +167,9 @@ def main():
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     if command == "types" or command == "strides":
         device_against_host(path)
+    elif command == "strides-full":
+        device_against_host(path)
+        payloads_equal(path)
     elif command == "replay":
         replayed(path, count, False)
     elif command == "replay-full":

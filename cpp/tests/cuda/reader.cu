@@ -112,36 +112,105 @@ void what_was_overwritten_is_counted() {
           lines[lines.size() - 2].find("\"token_idx\":" + std::to_string(written - 1)) != std::string::npos);
 }
 
+/// A lane whose buffers the test fills itself.
+struct Deliveries {
+    cuda::Lane* lane;
+    cuda::Buffers* buffers;
+
+    explicit Deliveries(Trace& trace) : lane(trace.context->lane(nullptr, 7)) {
+        CHECK(lane != nullptr);
+        buffers = trace.context->buffers_for(*lane, 4096);
+        CHECK(buffers != nullptr && buffers->count >= 4);
+    }
+    u64 place(u64 offset) const { return (u64{lane->index} << 48) | offset; }
+    void arrives(u64 pass, u64 nbytes) {
+        buffers->headers[2 * (pass % buffers->count) + 1] = nbytes;
+        buffers->headers[2 * (pass % buffers->count)] = pass + 1;
+    }
+};
+
 void a_record_waits_for_its_payload() {
     Trace trace("payload", Detail::full);
     Reader reader(*trace.context, trace.recorder);
-    cuda::Lane* lane = trace.context->lane(nullptr, 7);
-    CHECK(lane != nullptr);
-    std::vector<unsigned char> buffers(cuda::Lane::buffer_count * 256);
-    std::vector<u64> headers(2 * cuda::Lane::buffer_count);
-    lane->buffers = buffers.data();
-    lane->buffer_bytes = 256;
-    lane->headers = headers.data();
-    const u64 place = (u64{lane->index} << 48) | 64;
-    put(*trace.context, 0, trace.site->id, 5.0f, false, place, 0);
+    Deliveries deliveries(trace);
+    put(*trace.context, 0, trace.site->id, 5.0f, false, deliveries.place(64), 0);
     CHECK_EQUAL(reader.drain(false), std::size_t{0});
     const float values[2] = {5.0f, 6.0f};
-    std::memcpy(lane->buffers + 64, values, 8);
-    headers[1] = 128;
-    headers[0] = 1;
+    std::memcpy(deliveries.buffers->of_pass(0) + 64, values, 8);
+    deliveries.arrives(0, 128);
     CHECK_EQUAL(reader.drain(false), std::size_t{1});
     CHECK(trace.lines()[0].find("\"payload\":{\"file\":\"payload.") != std::string::npos);
+    CHECK(trace.lines()[0].find("\"offset\":64,\"nbytes\":8") != std::string::npos);
     // A later pass has taken the buffer: the record is written without, and that is counted.
-    headers[0] = 1 + cuda::Lane::buffer_count;
-    put(*trace.context, 1, trace.site->id, 6.0f, false, place, 0);
+    const u64 later = deliveries.buffers->count;
+    deliveries.arrives(later, 128);
+    put(*trace.context, 1, trace.site->id, 6.0f, false, deliveries.place(64), 1);
+    deliveries.arrives(1, 128);
+    deliveries.arrives(later + 1, 128);
     CHECK_EQUAL(reader.drain(false), std::size_t{1});
     CHECK(trace.lines()[1].find("\"payload\"") == std::string::npos);
     CHECK_EQUAL(trace.recorder.health().payloads_dropped, std::uint64_t{1});
     CHECK_EQUAL(trace.recorder.health().dropped, std::uint64_t{0});
     // One whose delivery never comes is written at the end.
-    put(*trace.context, 2, trace.site->id, 7.0f, false, place, 9);
+    put(*trace.context, 2, trace.site->id, 7.0f, false, deliveries.place(64), later + 9);
     CHECK_EQUAL(reader.drain(false), std::size_t{0});
     CHECK_EQUAL(reader.drain(true), std::size_t{1});
+    CHECK_EQUAL(trace.recorder.health().payloads_dropped, std::uint64_t{2});
+}
+
+void a_pass_is_written_once_and_its_buffer_free_then() {
+    Trace trace("pass", Detail::full);
+    Reader reader(*trace.context, trace.recorder);
+    Deliveries deliveries(trace);
+    for (u64 i = 0; i < 3; ++i) {
+        const float values[2] = {static_cast<float>(i), static_cast<float>(i) + 1.0f};
+        std::memcpy(deliveries.buffers->of_pass(0) + 256 * i, values, 8);
+        put(*trace.context, i, trace.site->id, values[0], false, deliveries.place(256 * i), 0);
+    }
+    deliveries.arrives(0, 768);
+    CHECK_EQUAL(deliveries.buffers->taken[0], u64{0});
+    CHECK_EQUAL(reader.drain(false), std::size_t{3});
+    CHECK_EQUAL(deliveries.buffers->taken[0], u64{1});
+    CHECK_EQUAL(*trace.context->read(), u64{3});
+    // The device writes over it: what has been written stays.
+    std::memset(deliveries.buffers->of_pass(0), 0xff, 768);
+    const auto lines = trace.lines();
+    CHECK_EQUAL(lines.size(), std::size_t{3});
+    for (u64 i = 0; i < 3; ++i) {
+        const std::string& line = lines[i];
+        CHECK(line.find("\"offset\":" + std::to_string(256 * i) + ",\"nbytes\":8") != std::string::npos);
+        const std::size_t at = line.find("\"file\":\"") + 8;
+        std::FILE* file = std::fopen(line.substr(at, line.find('"', at) - at).c_str(), "rb");
+        CHECK(file != nullptr);
+        float found[2] = {};
+        CHECK(std::fseek(file, static_cast<long>(256 * i), SEEK_SET) == 0 && std::fread(found, 4, 2, file) == 2);
+        std::fclose(file);
+        CHECK_EQUAL(found[0], static_cast<float>(i));
+        CHECK_EQUAL(found[1], static_cast<float>(i) + 1.0f);
+    }
+    // Passes that were stepped over are waited for by nobody either.
+    put(*trace.context, 3, trace.site->id, 9.0f, false, deliveries.place(0), 3);
+    deliveries.arrives(3, 768);
+    CHECK_EQUAL(reader.drain(false), std::size_t{1});
+    for (u64 pass = 0; pass < 4; ++pass) CHECK_EQUAL(deliveries.buffers->taken[pass], pass + 1);
+}
+
+void larger_passes_leave_the_smaller_ones_where_they_are() {
+    Trace trace("growing", Detail::full);
+    Reader reader(*trace.context, trace.recorder);
+    Deliveries deliveries(trace);
+    const float values[2] = {1.0f, 2.0f};
+    std::memcpy(deliveries.buffers->of_pass(0), values, 8);
+    put(*trace.context, 0, trace.site->id, 1.0f, false, deliveries.place(0), 0);
+    deliveries.arrives(0, 256);
+    cuda::Buffers* larger = trace.context->buffers_for(*deliveries.lane, 1u << 20);
+    CHECK(larger != nullptr && larger != deliveries.buffers && larger->older == deliveries.buffers);
+    put(*trace.context, 1, trace.site->id, 2.0f, false, deliveries.place(0), 1);
+    larger->headers[2 * 1 + 1] = 256;
+    larger->headers[2 * 1] = 2;
+    CHECK_EQUAL(reader.drain(false), std::size_t{2});
+    CHECK(trace.recorder.health().complete());
+    for (const std::string& line : trace.lines()) CHECK(line.find("\"payload\"") != std::string::npos);
 }
 
 void sites_are_told_apart() {
@@ -167,6 +236,8 @@ int main() {
     half_a_record_is_waited_for();
     what_was_overwritten_is_counted();
     a_record_waits_for_its_payload();
+    a_pass_is_written_once_and_its_buffer_free_then();
+    larger_passes_leave_the_smaller_ones_where_they_are();
     sites_are_told_apart();
     std::printf("%d checks\n", check::checks);
     return check::finish();
