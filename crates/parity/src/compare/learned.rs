@@ -92,6 +92,7 @@ impl Learned {
             tensors: BTreeMap::new(),
             cache: Dtype::F32,
             rounds_products: false,
+            on_gpu: false,
             run_context: None,
         };
         let mut learned = Self {

@@ -95,6 +95,8 @@ pub struct Hparams {
     pub cache: Dtype,
     /// Whether the run rounded the inputs of products to the 11 bits of TF32.
     pub rounds_products: bool,
+    /// Whether a GPU computed: ggml's kernels there round activations of products with quantised weights otherwise.
+    pub on_gpu: bool,
     /// Context that the run was set up for, where it says so.
     pub run_context: Option<usize>,
 }
@@ -192,6 +194,7 @@ impl Hparams {
             tensors,
             cache: Dtype::F32,
             rounds_products: false,
+            on_gpu: false,
             run_context: None,
         })
     }
@@ -203,6 +206,7 @@ impl Hparams {
             self.cache = cache;
         }
         self.rounds_products = run.is_some_and(RunInfo::rounds_products);
+        self.on_gpu = run.is_some_and(RunInfo::on_gpu);
         self.run_context = setting("n_ctx").and_then(|context| context.parse().ok());
         self
     }

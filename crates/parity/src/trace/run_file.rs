@@ -99,6 +99,13 @@ impl RunInfo {
         self.setting("products").as_deref() == Some("tf32")
     }
 
+    /// True where the run names a CUDA device.
+    pub fn on_gpu(&self) -> bool {
+        self.device
+            .as_deref()
+            .is_some_and(|device| device.starts_with("cuda"))
+    }
+
     /// How far, relative, logging moved the logits from those of the same run unwatched; `None` where it was not
     /// checked, or moved no bit.
     pub fn perturbed_by(&self) -> Option<String> {

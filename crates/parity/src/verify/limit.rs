@@ -1,7 +1,8 @@
 //! How far an output may be from what its inputs give.
 
+use crate::judge::WeightClass;
 use crate::recompute::{
-    Activate, Activation, Attend, Deviation, Kind, Linear, LocalError, Operation,
+    Activate, Activation, Attend, Deviation, Hparams, Kind, Linear, LocalError, Operation,
 };
 use orch_log::format::Dtype;
 
@@ -49,17 +50,30 @@ pub fn limit(operation: &Operation, local: &LocalError, dtype: Dtype, end: i64) 
     (f32_limit * steps).max(3.0 * unit * steps)
 }
 
-/// The same for a run that rounds the inputs of its products to TF32; 0 for what is no product.
+/// What a GPU may add to that; 0 for what is no product, and on a CPU.
 ///
 /// # Source
 ///
 /// TF32 has 11 bits: a unit of 2⁻¹¹ for each input. Relative to the sum of the products the errors are larger where products
-/// cancel; three units cover llama.cpp on an H100.
-pub(super) fn rounded_product(operation: &Operation, local: &LocalError) -> f64 {
-    match operation.kind {
-        Kind::Linear(_) | Kind::Scores(_) | Kind::Context(_) => {
-            3.0 * 2_f64.powi(-11) * (1.0 + local.through.len() as f64)
-        }
-        _ => 0.0,
+/// cancel; three units cover llama.cpp on an H100. With quantised weights ggml's CUDA kernels round activations to
+/// 8-bit integers, by other blocks and sums than its CPU kernels: such products of SmolLM2 are up to 2.6e-2 from f64.
+pub(super) fn rounded_product(operation: &Operation, local: &LocalError, hparams: &Hparams) -> f64 {
+    let is_product = matches!(
+        operation.kind,
+        Kind::Linear(_) | Kind::Scores(_) | Kind::Context(_)
+    );
+    if !is_product {
+        return 0.0;
     }
+    let is_quantised = |name: &str| {
+        let info = hparams.tensors.get(name);
+        info.is_some_and(|info| WeightClass::of_weights(&info.dtype) > Some(WeightClass::F16))
+    };
+    let of_integers = hparams.on_gpu && operation.weights().into_iter().any(is_quantised);
+    let unit = match (of_integers, hparams.rounds_products) {
+        (true, _) => 6e-2,
+        (false, true) => 3.0 * 2_f64.powi(-11),
+        (false, false) => return 0.0,
+    };
+    unit * (1.0 + local.through.len() as f64)
 }

@@ -226,11 +226,11 @@ impl One<'_> {
         let allowed = self.options.limit.unwrap_or_else(|| {
             let dtype = dtype.unwrap_or(orch_log::format::Dtype::F32);
             let of_type = limit(self.operation, &local, dtype, batch.positions.end);
-            if self.weights.hparams().rounds_products {
-                of_type.max(rounded_product(self.operation, &local))
-            } else {
-                of_type
-            }
+            of_type.max(rounded_product(
+                self.operation,
+                &local,
+                self.weights.hparams(),
+            ))
         });
         let relative = local.deviation.relative;
         let this = VerifiedOperation {

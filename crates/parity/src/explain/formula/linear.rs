@@ -5,6 +5,7 @@ use crate::explain::numbers::residual;
 use crate::explain::{Scene, Side, Site};
 use crate::recompute::{Arithmetic, Weight, Weights};
 use crate::tensor::Dense;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -280,6 +281,14 @@ impl<'a> Linear<'a> {
             lanes.for_each(|(sum, bias)| *sum += times * bias);
         }
         sum
+    }
+
+    /// All sizes of the model's matrices.
+    pub fn sizes(&self) -> BTreeSet<usize> {
+        let tensors = self.model.hparams().tensors.values();
+        tensors
+            .flat_map(|info| info.shape.iter().copied())
+            .collect()
     }
 
     /// The first element of the matrix in its file's order, for hypotheses that read it with other strides.

@@ -66,6 +66,7 @@ mod weight_layout;
 mod weight_not_loaded;
 mod weight_other;
 mod weight_rows;
+mod weight_strides;
 mod zeros;
 
 /// All rules, ascending by code.

@@ -1,5 +1,6 @@
 //! P021.
 
+use super::weight_strides;
 use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene, Side};
 
 /// Transposed or reshaped.
@@ -8,7 +9,8 @@ pub(super) static RULE: Rule = Rule {
         code: "P021",
         name: "matrix read by columns",
         detects: "A weight matrix is read in the wrong order: transposed (a square one raises no error), or reshaped where it should be \
-                  transposed, so that its elements stay where they are and the leading dimension is wrong.",
+                  transposed, so that its elements stay where they are and the leading dimension is wrong. Or its rows, or those of the \
+                  batch, are taken to lie further apart than they do.",
         evidence: "The product of the candidate's own input with the matrix read that way. Without the model file a square matrix is \
                    proven by symmetry: for W and its transpose, x·(Wᵀy) = (Wx)·y for all pairs of rows.",
         confirm: "Multiply a unit vector: the result must be one column of the matrix as the file has it.",
@@ -47,6 +49,7 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
         );
         fits.push(scene.fit(&made, Basis::Inputs, claim));
     }
+    fits.extend(weight_strides::test(scene, linear));
     fits
 }
 
