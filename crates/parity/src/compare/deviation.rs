@@ -1,10 +1,10 @@
 //! How far logged results are from what their own logged inputs give.
 
-use super::learned::distance;
 use crate::error::Error;
 use crate::judge::{PairSummary, Tally};
 use crate::recompute::{
-    Arithmetic, Hparams, Hypothesis, Inputs, Kind, Operation, Rows, Weights, operation, recompute,
+    Arithmetic, Hparams, Hypothesis, Inputs, Kind, Operation, Rows, Weights, distance, operation,
+    recompute,
 };
 use crate::tensor::Dense;
 use crate::trace::Index;

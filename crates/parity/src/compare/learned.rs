@@ -7,7 +7,7 @@ use crate::align::{Place, Stage};
 use crate::error::Error;
 use crate::recompute::{
     Arithmetic, Form, Hparams, Hypothesis, Inputs, RopeScaling, TensorInfo, Weight, Weights,
-    operation, recompute,
+    distance, operation, recompute,
 };
 use crate::tensor::Dense;
 use crate::trace::{Index, RunInfo};
@@ -320,24 +320,4 @@ fn first_rows(
     Ok(index
         .rows(name, seq, range.clone())?
         .map(|rows| (range, rows)))
-}
-
-/// Relative RMSE of all elements; infinite where the two do not fit together.
-pub(super) fn distance(expected: &Dense, found: &Dense) -> f64 {
-    if expected.data.len() != found.data.len() {
-        return f64::INFINITY;
-    }
-    let (mut error, mut size) = (0.0, 0.0);
-    for (e, f) in expected.data.iter().zip(&found.data) {
-        let same = e == f || e.is_nan() && f.is_nan();
-        error += if same { 0.0 } else { (e - f).powi(2) };
-        size += if e.is_finite() { e * e } else { 0.0 };
-    }
-    if error == 0.0 {
-        0.0
-    } else if error.is_nan() || size == 0.0 {
-        f64::INFINITY
-    } else {
-        (error / size).sqrt()
-    }
 }

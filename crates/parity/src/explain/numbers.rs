@@ -1,5 +1,8 @@
 //! Small numerical tools of the rules.
 
+use crate::recompute::round_to;
+use orch_log::format::Dtype;
+
 /// √(Σ(a − b)² / Σ a²): what of `found` the `expected` numbers leave unexplained.
 ///
 /// Equal infinities and two NaNs agree; anything else that is not finite is an infinite residual. All zero against
@@ -162,10 +165,12 @@ impl Narrow {
     pub fn round(self, value: f64) -> f64 {
         let single = value as f32;
         match self {
-            Self::F16 => half::f16::from_f32(single).to_f64(),
-            Self::Bf16 => half::bf16::from_f32(single).to_f64(),
+            Self::F16 => round_to(Dtype::F16, f64::from(single)),
+            Self::Bf16 => round_to(Dtype::Bf16, f64::from(single)),
             Self::Tf32 => f64::from(f32::from_bits(single.to_bits() & !0x1fff)),
-            Self::F8 => f8(value),
+            // Stored with saturation, as caches and matrices are.
+            Self::F8 if value.is_infinite() => value,
+            Self::F8 => round_to(Dtype::F8E4m3, value.clamp(-448.0, 448.0)),
         }
     }
 }
@@ -195,20 +200,6 @@ impl Narrow {
             rounded
         }
     }
-}
-
-/// Nearest E4M3 number, ties to even, saturating at 448.
-fn f8(value: f64) -> f64 {
-    if !value.is_finite() || value == 0.0 {
-        return value;
-    }
-    // Three digits after the leading one; below 2⁻⁶ the spacing stays 2⁻⁹.
-    let exponent = value.abs().log2().floor().max(-6.0);
-    let spacing = (exponent - 3.0).exp2();
-    (value / spacing)
-        .round_ties_even()
-        .clamp(-448.0 / spacing, 448.0 / spacing)
-        * spacing
 }
 
 #[cfg(test)]

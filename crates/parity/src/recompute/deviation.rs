@@ -51,11 +51,8 @@ impl Deviation {
             let (mut error, mut size) = (0.0, 0.0);
             let blocks = expected.chunks(kv.max(1)).zip(found.chunks(kv.max(1)));
             for (expected, found) in blocks {
-                for (e, f) in expected.iter().zip(found).take(seen) {
-                    let same = e == f || (e.is_nan() && f.is_nan());
-                    error += if same { 0.0 } else { (e - f) * (e - f) };
-                    size += if e.is_finite() { e * e } else { 0.0 };
-                }
+                let (e, f) = squares(expected.iter().zip(found).take(seen));
+                (error, size) = (error + e, size + f);
             }
             if matches!(operation.kind, Kind::Choose { .. }) {
                 // Ids of experts are not far or near, but right or wrong.
@@ -84,6 +81,27 @@ impl Deviation {
             rows,
         })
     }
+}
+
+/// Relative RMSE of all elements; infinite where the two do not fit together.
+pub(crate) fn distance(expected: &Dense, found: &Dense) -> f64 {
+    if expected.data.len() != found.data.len() {
+        return f64::INFINITY;
+    }
+    let pairs = expected.data.iter().zip(&found.data);
+    let (error, size) = squares(pairs);
+    relative(error, size)
+}
+
+/// Sums of squares of the differences and of what was expected.
+fn squares<'n>(pairs: impl Iterator<Item = (&'n f64, &'n f64)>) -> (f64, f64) {
+    pairs.fold((0.0, 0.0), |(error, size), (e, f)| {
+        let same = e == f || (e.is_nan() && f.is_nan());
+        (
+            error + if same { 0.0 } else { (e - f) * (e - f) },
+            size + if e.is_finite() { e * e } else { 0.0 },
+        )
+    })
 }
 
 fn relative(error: f64, size: f64) -> f64 {

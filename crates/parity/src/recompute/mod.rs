@@ -18,8 +18,9 @@ mod through;
 mod weights;
 
 pub use deviation::Deviation;
+pub(crate) use deviation::distance;
 pub use evaluate::{Failure, multiply, recompute, round_to};
-pub(crate) use evaluate::{expert_sum, expert_weights, most_probable};
+pub(crate) use evaluate::{expert_sum, expert_weights, looked_up_gelu, most_probable};
 pub use form::{Experts, Form, Windows};
 pub use graph::operation;
 pub use hparams::{Hparams, Metadata, RopeScaling, TensorInfo};

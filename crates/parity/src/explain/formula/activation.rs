@@ -1,8 +1,8 @@
 //! Non-linearities.
 
 use crate::align::Stage;
-use crate::explain::numbers::Narrow;
 use crate::explain::{Scene, Side};
+use crate::recompute::{Activation as Formula, looked_up_gelu};
 use crate::tensor::Dense;
 use std::rc::Rc;
 
@@ -64,60 +64,20 @@ impl Function {
 
     /// Its value.
     pub fn of(self, x: f64) -> f64 {
-        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-        match self {
-            Self::Silu => x * sigmoid(x),
-            Self::GeluTanh => gelu_tanh(x),
-            Self::GeluTable => {
-                if x <= -10.0 {
-                    0.0
-                } else if x >= 10.0 {
-                    x
-                } else {
-                    Narrow::F16.round(gelu_tanh(Narrow::F16.round(x)))
-                }
-            }
-            Self::GeluErf => 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2)),
-            Self::QuickGelu => x * sigmoid(1.702 * x),
-            Self::Relu => x.max(0.0),
-            Self::ReluSquared => x.max(0.0) * x.max(0.0),
-            Self::Identity => x,
-            Self::Sigmoid => sigmoid(x),
-            Self::Tanh => x.tanh(),
-        }
+        let function = match self {
+            Self::GeluTable => return looked_up_gelu(x),
+            Self::Silu => Formula::Silu,
+            Self::GeluTanh => Formula::GeluTanh,
+            Self::GeluErf => Formula::GeluErf,
+            Self::QuickGelu => Formula::GeluQuick,
+            Self::Relu => Formula::Relu,
+            Self::ReluSquared => Formula::ReluSquared,
+            Self::Identity => Formula::Identity,
+            Self::Sigmoid => Formula::Sigmoid,
+            Self::Tanh => Formula::Tanh,
+        };
+        function.of(x)
     }
-}
-
-fn gelu_tanh(x: f64) -> f64 {
-    let root = (2.0 / std::f64::consts::PI).sqrt();
-    0.5 * x * (1.0 + (root * (x + 0.044715 * x * x * x)).tanh())
-}
-
-/// The error function: its power series up to 3, beyond it the continued fraction of its complement, both carried on
-/// until nothing changes.
-///
-/// # Source
-///
-/// Abramowitz and Stegun 7.1.5 and 7.1.14.
-fn erf(x: f64) -> f64 {
-    let z = x.abs();
-    if z < 3.0 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..200 {
-            term *= -x * x / f64::from(n);
-            let next = sum + term / f64::from(2 * n + 1);
-            if next == sum {
-                break;
-            }
-            sum = next;
-        }
-        return 2.0 / std::f64::consts::PI.sqrt() * sum;
-    }
-    let fraction = (1..=60)
-        .rev()
-        .fold(z, |rest, n| z + f64::from(n) / 2.0 / rest);
-    let complement = (-z * z).exp() / std::f64::consts::PI.sqrt() / fraction;
-    (1.0 - complement).copysign(x)
 }
 
 /// What the activation of a block is made of.
@@ -184,29 +144,5 @@ pub fn apply(function: &dyn Fn(f64) -> f64, gate: &Dense, up: Option<&Dense>) ->
     Dense {
         shape: gate.shape.clone(),
         data,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_error_function() {
-        // Abramowitz and Stegun, table 7.1.
-        for (x, value) in [
-            (0.5, 0.5204998778),
-            (1.0, 0.8427007929),
-            (2.0, 0.9953222650),
-            (3.0, 0.9999779095),
-        ] {
-            assert!((erf(x) - value).abs() < 2e-9, "erf({x}) = {}", erf(x));
-            assert!((erf(-x) + value).abs() < 2e-9);
-        }
-        // The series' terms are up to 4e2 there and cancel, so that it is right to 4e2 · 2^-52.
-        assert!(
-            (erf(3.0 - 1e-12) - erf(3.0)).abs() < 1e-13,
-            "both methods meet"
-        );
     }
 }

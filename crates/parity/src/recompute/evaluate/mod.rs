@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::tensor::Dense;
 use std::fmt;
 
+pub(crate) use activation::looked_up_gelu;
 pub(crate) use experts::{choose as most_probable, sum as expert_sum, weights as expert_weights};
 pub use product::multiply;
 pub use round::round_to;
