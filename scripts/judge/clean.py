@@ -9,10 +9,10 @@ import runs
 
 ARCHITECTURES = ["llama", "qwen2", "qwen3", "gpt2"]
 WEIGHTS = ["f32", "f16", "q8_0", "q4_1", "q4_k_m"]
-# Characters of the prompt: 1, 25 and 429 tokens.
+# Characters of the prompt: 1, 25 and 429 tokens of SmolLM2, 1 and 50 of the tiny models, whose vocabulary is smaller.
 PROMPTS = [1, 90, 1700]
-# 605 tokens.
-LONGEST = 2400
+# 605 tokens of SmolLM2, and as many of a tiny one.
+LONGEST = {"smollm2": 2400, "llama": 1080}
 
 
 def groups(large):
@@ -22,12 +22,12 @@ def groups(large):
             for characters in PROMPTS[:2]:
                 yield architecture, weights, characters, 4
     for weights in ["f32", "q4_1"]:
-        yield "llama", weights, LONGEST, 2
+        yield "llama", weights, LONGEST["llama"], 2
     if large:
         for weights in WEIGHTS:
             for characters in PROMPTS:
                 yield "smollm2", weights, characters, 4 if characters < PROMPTS[2] else 1
-        yield "smollm2", "q4_1", LONGEST, 1
+        yield "smollm2", "q4_1", LONGEST["smollm2"], 1
 
 
 def small_groups():

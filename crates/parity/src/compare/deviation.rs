@@ -1,5 +1,6 @@
 //! How far logged results are from what their own logged inputs give.
 
+use crate::align::NameId;
 use crate::error::Error;
 use crate::judge::{PairSummary, Tally};
 use crate::recompute::{
@@ -8,10 +9,11 @@ use crate::recompute::{
 };
 use crate::tensor::Dense;
 use crate::trace::Index;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-/// Rows of one pair that a product with a matrix is computed for: the last ones, which a prompt's answer hangs on.
+/// Rows of one pair that a product with a matrix is computed for, unless the model of errors finds it suspicious: the
+/// last ones, which a prompt's answer hangs on.
 const PRODUCT_ROWS: i64 = 32;
 
 /// Rows of pairs that follow each other for which a product is computed at once: reading the matrix is most of the work.
@@ -23,8 +25,8 @@ const CACHE_RECORDS: usize = 64;
 /// Elements of results that are computed in all; what the model of errors finds suspicious is computed beyond them.
 const ELEMENTS: u64 = 64 << 20;
 
-/// What f64 may leave without the engine's arithmetic being tried, too.
-const ENOUGH: f64 = 1e-6;
+/// What f64 may leave without the engine's arithmetic being tried, too: less than any limit.
+const ENOUGH: f64 = 5e-7;
 
 /// How far a logged result is from what its inputs give.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,27 @@ pub(super) struct Deviation {
     pub(super) error: f64,
     /// The engine's arithmetic is nearer than f64.
     pub(super) by_engine: bool,
+}
+
+/// What was not computed anew although it could have been, so that a report can say so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NotRecomputed {
+    /// Products with a matrix of which the last rows were computed only.
+    pub(crate) products_in_part: u64,
+    /// Their rows that were not.
+    pub(crate) rows: u64,
+    /// Pairs past the amount of work that is done in all.
+    pub(crate) past_work: u64,
+}
+
+impl NotRecomputed {
+    /// Rows of a product that are computed in any case.
+    pub(crate) const PRODUCT_ROWS: u64 = PRODUCT_ROWS as u64;
+}
+
+/// Whether the model of errors finds that a pair's operation adds more than rounding.
+pub(super) fn is_suspicious(pair: &PairSummary) -> bool {
+    pair.local.is_some_and(|local| local.excess() > 1.0)
 }
 
 /// One trace, ready for computing.
@@ -44,14 +67,15 @@ pub(super) struct Side<'t> {
 }
 
 impl Side<'_> {
-    /// The deviation of each pair that can be computed.
+    /// The deviation of each pair that can be computed, and what was passed over.
     pub(super) fn deviations(
         &self,
         tally: &Tally,
         weights: &dyn Weights,
-    ) -> Result<Vec<(usize, Deviation)>, Error> {
-        let mut found = BTreeMap::new();
-        for group in self.groups(tally) {
+    ) -> Result<(Vec<(usize, Deviation)>, NotRecomputed), Error> {
+        let (mut found, mut passed_over) = (BTreeMap::new(), NotRecomputed::default());
+        let (groups, skipped) = self.groups(tally);
+        for group in groups {
             let first = &tally.pairs()[group[0].0];
             let Some(operation) = operation(&self.hparams, tally.name(first.name)) else {
                 continue;
@@ -59,22 +83,38 @@ impl Side<'_> {
             let rows: Vec<Range<i64>> = group.iter().map(|(_, rows)| rows.clone()).collect();
             let seq = u64::from(first.seq);
             let deviations = self.of_rows(&operation, seq, &rows, weights, ENOUGH)?;
-            let indices = group.into_iter().map(|(index, _)| index);
-            let known = indices.zip(deviations);
-            found.extend(known.filter_map(|(index, deviation)| Some((index, deviation?))));
+            for ((index, rows), deviation) in group.into_iter().zip(deviations) {
+                let Some(deviation) = deviation else { continue };
+                found.insert(index, deviation);
+                let all = u64::from(tally.pairs()[index].n_tokens);
+                let left = all.saturating_sub((rows.end - rows.start).unsigned_abs());
+                passed_over.products_in_part += u64::from(left > 0);
+                passed_over.rows += left;
+            }
         }
-        Ok(found.into_iter().collect())
+        let computed: HashSet<NameId> = found
+            .keys()
+            .map(|index| tally.pairs()[*index].name)
+            .collect();
+        let could_be = |index: &&usize| computed.contains(&tally.pairs()[**index].name);
+        passed_over.past_work = skipped.iter().filter(could_be).count() as u64;
+        Ok((found.into_iter().collect(), passed_over))
     }
 
-    /// Pairs that are computed, each with its rows; those that are computed at once lie together.
-    fn groups(&self, tally: &Tally) -> Vec<Vec<(usize, Range<i64>)>> {
+    /// Pairs that are computed, each with its rows; those that are computed at once lie together. And those that are not
+    /// for the work that it takes.
+    fn groups(&self, tally: &Tally) -> (Vec<Vec<(usize, Range<i64>)>>, Vec<usize>) {
+        let mut skipped = Vec::new();
         let mut groups: Vec<Vec<(usize, Range<i64>)>> = Vec::new();
         // Of each product the group that the next rows may join.
         let mut last: HashMap<(&str, u32), usize> = HashMap::new();
         let mut spent = 0;
         for (index, pair) in tally.pairs().iter().enumerate() {
-            let is_suspicious = pair.local.is_some_and(|local| local.excess() > 1.0);
-            if pair.occurrence != 0 || pair.rank != 0 || spent > ELEMENTS && !is_suspicious {
+            if pair.occurrence != 0 || pair.rank != 0 {
+                continue;
+            }
+            if spent > ELEMENTS && !is_suspicious(pair) {
+                skipped.push(index);
                 continue;
             }
             let name = tally.name(pair.name);
@@ -98,14 +138,15 @@ impl Side<'_> {
             last.insert((name, pair.seq), groups.len());
             groups.push(vec![(index, rows)]);
         }
-        groups
+        (groups, skipped)
     }
 
-    /// The rows of a pair that are computed, as the trace counts them.
+    /// The rows of a pair that are computed, as the trace counts them: all of what is suspicious, since the mistake may
+    /// lie in any.
     fn rows(&self, operation: &Operation, pair: &PairSummary) -> Range<i64> {
         let mut rows = pair.positions();
         rows = rows.start - self.offset..rows.end - self.offset;
-        if matches!(operation.kind, Kind::Linear(_)) {
+        if matches!(operation.kind, Kind::Linear(_)) && !is_suspicious(pair) {
             rows.start = rows.start.max(rows.end - PRODUCT_ROWS);
         }
         rows

@@ -18,6 +18,7 @@ mod undone;
 mod views;
 
 pub use calibrate::calibrate;
+pub(crate) use deviation::NotRecomputed;
 pub use inspect::{Which, inspect};
 pub use many::many;
 pub use options::Options;

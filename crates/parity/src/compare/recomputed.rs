@@ -1,6 +1,6 @@
 //! Operations computed anew from the candidate's own inputs: what they add, without the noise they were given.
 
-use super::deviation::{Deviation, Side};
+use super::deviation::{Deviation, NotRecomputed, Side, is_suspicious};
 use super::learned::Learned;
 use super::pairing::Context;
 use crate::error::Error;
@@ -27,9 +27,9 @@ pub(super) fn judge_recomputed(
     context: &Context<'_>,
     tally: &mut Tally,
     weights: Option<&dyn Weights>,
-) -> Result<(), Error> {
+) -> Result<NotRecomputed, Error> {
     if !has_payloads(tally) {
-        return Ok(());
+        return Ok(NotRecomputed::default());
     }
     let [reference, candidate] = context.indices()?;
     let learned = match weights {
@@ -39,7 +39,7 @@ pub(super) fn judge_recomputed(
     let weights: &dyn Weights = match (weights, &learned) {
         (Some(weights), _) => weights,
         (None, Some(learned)) => learned,
-        (None, None) => return Ok(()),
+        (None, None) => return Ok(NotRecomputed::default()),
     };
     let side = |index, trace: &Trace, offset| Side {
         index,
@@ -48,7 +48,7 @@ pub(super) fn judge_recomputed(
     };
     let reference = side(reference, context.reference, 0);
     let candidate = side(candidate, context.candidate, context.token_offset);
-    let deviations = candidate.deviations(tally, weights)?;
+    let (deviations, not_recomputed) = candidate.deviations(tally, weights)?;
     let usual = usual(tally, &deviations);
     let mut locals = Vec::new();
     for (pair_index, deviation) in deviations {
@@ -61,14 +61,13 @@ pub(super) fn judge_recomputed(
             continue;
         };
         let deviation = deviation.error;
-        let is_suspicious = pair.local.is_some_and(|local| local.excess() > 1.0);
         let local = |error: f64, floor| LocalError {
             error: error as f32,
             explained: 0.0,
             own: own as f32,
             floor,
         };
-        if deviation <= own && !is_suspicious {
+        if deviation <= own && !is_suspicious(&pair) {
             locals.push((pair_index, local(deviation, Floor::Recomputed)));
             continue;
         }
@@ -89,7 +88,7 @@ pub(super) fn judge_recomputed(
         }
     }
     tally.set_locals(&locals);
-    Ok(())
+    Ok(not_recomputed)
 }
 
 fn has_payloads(tally: &Tally) -> bool {

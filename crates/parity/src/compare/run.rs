@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::judge::{Criterion, Detail, Limit, Noise, Tally, ToleranceUse, Verdict, exit_code};
 use crate::recompute::Weights;
 use crate::report::v1::Report;
+use crate::report::words::counted;
 use crate::report::{Material, build, cells, edges, tolerances};
 use crate::trace::Trace;
 
@@ -83,7 +84,7 @@ pub fn compare_with_model(
     let soundness = [of_reference, of_candidate];
     let surveys = (&reference_survey, &candidate_survey);
     tally.judge();
-    judge_recomputed(&context, &mut tally, weights)?;
+    let not_recomputed = judge_recomputed(&context, &mut tally, weights)?;
     let uses = tally.apply(&options.tolerances);
     tally.find_origins();
     show_first(&context, &mut tally)?;
@@ -111,6 +112,7 @@ pub fn compare_with_model(
         unpaired,
         findings,
         soundness,
+        not_recomputed,
     });
     if options.cells {
         report.cells = Some(cells(&tally, &report.checkpoints));
@@ -125,6 +127,13 @@ pub fn compare_with_model(
 /// What fails a run whose verdict would not.
 fn note_strictness(report: &mut Report, options: &Options, uses: &[ToleranceUse]) {
     report.tolerances = tolerances(&options.tolerances, uses);
+    let excused: u64 = report.tolerances.iter().map(|one| one.excused).sum();
+    if excused > 0 {
+        report.reasons.push(format!(
+            "of them, {} would count as more than rounding without the tolerance file",
+            counted(excused, "pair")
+        ));
+    }
     let needless: Vec<String> = report
         .tolerances
         .iter()

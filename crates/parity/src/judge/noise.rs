@@ -266,6 +266,7 @@ impl Noise {
             pair.positions().end,
             f64::from(pair.storage_unit),
             (usual, flips),
+            pair.elements as f64 / f64::from(pair.n_tokens.max(1)),
         )
     }
 

@@ -123,19 +123,33 @@ impl OwnRounding {
 /// `docs/noise.md`: the largest deviation of llama.cpp and of the worker, any operation, any weights.
 const RECOMPUTED: f64 = 2e-6;
 
+/// The same of a norm of rows of `row` elements.
+///
+/// # Source
+///
+/// An engine that adds `row` squares one after the other rounds each partial sum by ε/√12 of it, ε = 2⁻²³, which comes to
+/// at most √row · ε/√12 of the whole, and half of that in the root; five times that is the margin. Where one element holds
+/// all the energy, as in the streams of real models, partial sums are as large as the whole and clean runs show half of
+/// it (1.0e-6 in 576 elements). The elements' own rounding is 1.5e-7.
+fn recomputed_norm(row: f64) -> f64 {
+    1.5e-7 + 5.0 * row.sqrt() * f64::from(f32::EPSILON) / (2.0 * 12f64.sqrt())
+}
+
 impl OwnRounding {
     /// Relative RMSE that a step may show against its recomputation.
     ///
     /// An engine that computes a kind of operation more coarsely does so everywhere, by `usual`; that is its arithmetic
-    /// and no mistake, as long as the class of the weights explains it.
+    /// and no mistake, as long as the class of the weights explains it. `row` is the number of elements of a position.
     pub(super) fn recomputed(
         &self,
         kind: Kind,
         end: i64,
         storage_unit: f64,
         (usual, flips): (f64, f64),
+        row: f64,
     ) -> f64 {
         let exact = match kind {
+            Kind::Norm => recomputed_norm(row),
             Kind::Rope => RECOMPUTED + 2e-7 * end.max(0) as f64,
             Kind::Linear | Kind::Scores | Kind::Context if self.rounds_products => {
                 LINEAR[WeightClass::F16 as usize]

@@ -1,7 +1,8 @@
 //! Sentences about what operations add, and where the evidence ends.
 
 use super::v1::{LocalError, Origin, Report};
-use super::words::{count, number};
+use super::words::{count, counted, number};
+use crate::align::Place;
 
 /// What inputs and rounding explain of an error.
 pub(super) fn explained(local: &LocalError) -> String {
@@ -111,6 +112,37 @@ fn convention(origin: &Origin) -> String {
         number(error),
         origin.undone_by.as_deref().unwrap_or_default()
     )
+}
+
+/// Whether a checkpoint belongs to a convention that is undone later.
+pub(super) fn is_undone(report: &Report, checkpoint: &str) -> bool {
+    let belongs = |origin: &Origin| {
+        origin.checkpoints.iter().any(|name| {
+            let same = match (Place::of(name), Place::of(checkpoint)) {
+                (Some(Place::Layer(_, a)), Some(Place::Layer(layer, b))) => {
+                    a == b && origin.layers.contains(&layer)
+                }
+                _ => false,
+            };
+            same || name == checkpoint
+        })
+    };
+    let mut conventions = report
+        .origins
+        .iter()
+        .filter(|origin| origin.undone_by.is_some());
+    conventions.any(belongs)
+}
+
+/// Pairs that were not judged one by one.
+pub(super) fn passed_over(report: &Report) -> Option<String> {
+    let left_out = report.judged.pairs_left_out;
+    (left_out > 0).then(|| {
+        format!(
+            "{} more than are kept one by one: held against the limits of the whole model only",
+            counted(left_out, "pair")
+        )
+    })
 }
 
 /// How the error of the residual stream grew.

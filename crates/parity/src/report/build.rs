@@ -2,7 +2,7 @@
 
 use super::Number;
 use super::build_alignment::alignment;
-use super::build_blame::{floors, growth, origins};
+use super::build_blame::{floors, growth, judged, origins};
 use super::build_figures::logits;
 use super::build_findings::all_findings;
 use super::build_pair::{checkpoint, divergence, pair_detail};
@@ -12,7 +12,7 @@ use crate::align::maps::Chosen;
 use crate::align::{Key, Unpaired};
 use crate::check::soundness::Finding as Damage;
 use crate::check::{Findings, SameInput, Survey};
-use crate::compare::{Pairing, pattern};
+use crate::compare::{NotRecomputed, Pairing, pattern};
 use crate::judge::{Band, Limit, OperationLimit, Tally, Verdict};
 use crate::trace::Trace;
 use orch_log::Filter;
@@ -35,6 +35,7 @@ pub(crate) struct Material<'a> {
     pub(crate) findings: Findings,
     /// What is wrong with reference and candidate themselves.
     pub(crate) soundness: [Vec<Damage>; 2],
+    pub(crate) not_recomputed: NotRecomputed,
 }
 
 /// Puts the report together.
@@ -72,6 +73,7 @@ pub(crate) fn build(material: Material<'_>) -> v1::Report {
         origins: origins(tally),
         tolerances: Vec::new(),
         floors: floors(tally),
+        judged: judged(tally, material.not_recomputed),
         growth: growth(tally),
         cells: None,
         edges: Vec::new(),

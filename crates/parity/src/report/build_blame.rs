@@ -4,6 +4,7 @@ use super::Number;
 use super::build_pair::{input_error, local_error};
 use super::v1;
 use crate::align::{Place, Stage};
+use crate::compare::NotRecomputed;
 use crate::judge::{Floor, Origin, Tally, ToleranceUse, Tolerances};
 
 /// All origins.
@@ -88,6 +89,17 @@ pub(super) fn floors(tally: &Tally) -> Vec<v1::FloorCount> {
         })
         .filter(|count| count.pairs > 0)
         .collect()
+}
+
+/// What judging passed over.
+pub(super) fn judged(tally: &Tally, not_recomputed: NotRecomputed) -> v1::Judged {
+    v1::Judged {
+        product_rows: NotRecomputed::PRODUCT_ROWS,
+        products_in_part: not_recomputed.products_in_part,
+        rows_not_recomputed: not_recomputed.rows,
+        pairs_not_recomputed: not_recomputed.past_work,
+        pairs_left_out: tally.pairs_left_out(),
+    }
 }
 
 /// The error of the residual stream, layer by layer.

@@ -1,6 +1,6 @@
 //! The short answer, in sentences that every renderer shows.
 
-use super::blame_words::{explained, further, growth};
+use super::blame_words::{explained, further, growth, is_undone, passed_over};
 use super::v1::{Divergence, Report};
 use super::words::{count, counted, number, positions, step};
 use crate::check::Severity;
@@ -35,6 +35,7 @@ pub(super) fn reasons(verdict: Verdict, report: &Report) -> Vec<String> {
         ));
     }
     sentences.extend(further(report));
+    sentences.extend(passed_over(report));
     sentences
 }
 
@@ -85,21 +86,32 @@ fn as_far_as_known(report: &Report) -> String {
 fn rounding(report: &Report) -> Vec<String> {
     let compared = counted(report.coverage.compared, "compared pair");
     let limit = within(report);
-    match report.worst.first() {
-        Some(worst) => vec![
-            format!(
-                "all {compared} agree within {limit}{}",
-                as_far_as_known(report)
-            ),
-            format!(
-                "the largest relative error is {} at {}, {}",
-                number(worst.relative_rmse.0),
-                worst.checkpoint,
-                positions(worst.token_idx, worst.n_tokens)
-            ),
-        ],
-        None => vec![format!("all {compared} agree within {limit}")],
+    let has_conventions = report
+        .origins
+        .iter()
+        .any(|origin| origin.undone_by.is_some());
+    let (but, other) = if has_conventions {
+        (", but for those of another convention", " other")
+    } else {
+        ("", "")
+    };
+    let mut sentences = vec![format!(
+        "all {compared} agree within {limit}{but}{}",
+        as_far_as_known(report)
+    )];
+    let worst = report.worst.iter();
+    if let Some(worst) = worst
+        .clone()
+        .find(|pair| !is_undone(report, &pair.checkpoint))
+    {
+        sentences.push(format!(
+            "the largest{other} relative error is {} at {}, {}",
+            number(worst.relative_rmse.0),
+            worst.checkpoint,
+            positions(worst.token_idx, worst.n_tokens)
+        ));
     }
+    sentences
 }
 
 /// What agreement means here: "agree within …", "differs by more than …".

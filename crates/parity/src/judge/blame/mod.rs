@@ -8,6 +8,7 @@ mod judgement;
 mod local;
 mod operation;
 mod origin;
+mod undone;
 
 pub use graph::{Graph, Origins};
 pub use judgement::{InputError, Judgement};

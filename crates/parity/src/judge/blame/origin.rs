@@ -5,7 +5,8 @@ use super::gain::Gains;
 use super::graph::Graph;
 use super::history::History;
 use super::judgement::InputError;
-use super::local::{Floor, Judge, LocalError, reads};
+use super::local::{Floor, reads};
+use super::undone::conventions;
 use crate::align::{NameId, Names, Place, Stage};
 use crate::judge::criterion::Limit;
 use crate::judge::summary::PairSummary;
@@ -78,9 +79,13 @@ pub(super) fn origins(field: &Field<'_>, history: &History<'_>) -> Vec<Origin> {
             })
             .pairs += 1;
     }
-    let blamed_names: Vec<NameId> = by_name.keys().copied().collect();
+    let found: Vec<(NameId, usize)> = by_name
+        .values()
+        .map(|blamed| (blamed.name, blamed.first))
+        .collect();
+    let undone = conventions(field, history, &found);
     for blamed in by_name.values_mut() {
-        blamed.undone_by = undone_by(field, history, &blamed_names, blamed.first);
+        blamed.undone_by = undone.get(&blamed.name).copied();
     }
     group(field, by_name.into_values().collect())
 }
@@ -120,42 +125,6 @@ fn is_doubtful(field: &Field<'_>, history: &History<'_>, pair: &PairSummary) -> 
     !matches!(local.floor, Floor::Recomputed | Floor::RecomputedReference)
         && local.excess() <= AFTER_A_MISTAKE
         && field.graph.origins(pair.name).inputs.iter().any(is_spoilt)
-}
-
-/// A consumer that agrees as if this pair had only its inputs' errors, where all consumers do.
-fn undone_by(
-    field: &Field<'_>,
-    history: &History<'_>,
-    blamed: &[NameId],
-    index: usize,
-) -> Option<NameId> {
-    let Limit::Noise(noise) = field.limit else {
-        return None;
-    };
-    let judge = Judge {
-        graph: field.graph,
-        history,
-        noise,
-        gains: field.gains,
-    };
-    let pair = &field.pairs[index];
-    let mut witness = None;
-    for consumer in field.graph.consumers(pair.name) {
-        for consumer in history.overlapping(consumer, pair) {
-            let name = field.names.name(consumer.name);
-            let as_if = judge.as_if_inputs_were_clean(consumer, name, blamed);
-            let agrees = as_if.is_some_and(|local: LocalError| {
-                let allowed = f64::from(local.explained) + f64::from(local.own);
-                // Noise that would hide the error proves nothing.
-                local.excess() <= 1.0 && allowed < pair.relative_rmse() / 3.0
-            });
-            if !agrees {
-                return None;
-            }
-            witness = Some(consumer.name);
-        }
-    }
-    witness
 }
 
 /// One finding for each run of layers, siblings together.
@@ -244,7 +213,7 @@ fn runs(layers: &[u32], compared: &std::collections::BTreeSet<u32>) -> Vec<Vec<u
 }
 
 /// The first of the stages that one mistake makes wrong together.
-fn family(stage: Stage) -> Stage {
+pub(super) fn family(stage: Stage) -> Stage {
     match stage {
         Stage::K | Stage::V => Stage::Q,
         Stage::KNorm => Stage::QNorm,

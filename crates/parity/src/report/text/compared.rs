@@ -1,6 +1,7 @@
 //! What was compared with what, and what it was judged by.
 
 use super::alignment::undone;
+use super::logits;
 use super::page::Page;
 use crate::report::v1::{Limit, Report, TraceSummary};
 use crate::report::words::{count, counted, number};
@@ -16,6 +17,12 @@ pub(super) fn what_was_compared(page: &mut Page, report: &Report) {
     page.fill("  pairs      ", &pairs(report));
     if report.coverage.compared > 0 {
         page.fill("  limit      ", &limit(report));
+    }
+    if let Some(text) = judged(report) {
+        page.fill("  judged     ", &text);
+    }
+    if let Some(text) = logits::long(report) {
+        page.fill("  logits     ", &text);
     }
 }
 
@@ -144,6 +151,46 @@ fn limit(report: &Report) -> String {
         (None, None) => String::new(),
     };
     format!("{range}{}{assumed}", limit.reason)
+}
+
+/// How many pairs were held against what, and what of that was not done.
+fn judged(report: &Report) -> Option<String> {
+    let floors = report.floors.iter().map(|floor| {
+        let how = match floor.floor.as_str() {
+            "recomputed" => "computed anew from the candidate's own inputs",
+            "recomputed reference" => "computed anew from the reference's inputs",
+            "tolerance" => "by the tolerance file",
+            "calibrated" => "by what their inputs and measured noise explain",
+            "model" => "by what their inputs and rounding explain",
+            _ => "by what the whole model may gather",
+        };
+        format!("{} {how}", counted(floor.pairs, "pair"))
+    });
+    let mut parts: Vec<String> = floors.collect();
+    if parts.is_empty() {
+        return None;
+    }
+    let judged = &report.judged;
+    if judged.products_in_part > 0 {
+        parts.push(format!(
+            "{} with a matrix {} computed anew in the last {} rows only, {} by the model of errors",
+            counted(judged.products_in_part, "product"),
+            if judged.products_in_part == 1 {
+                "was"
+            } else {
+                "were"
+            },
+            judged.product_rows,
+            counted(judged.rows_not_recomputed, "other row")
+        ));
+    }
+    if judged.pairs_not_recomputed > 0 {
+        parts.push(format!(
+            "{} not computed anew, for the work that it takes",
+            counted(judged.pairs_not_recomputed, "pair")
+        ));
+    }
+    Some(parts.join("; "))
 }
 
 /// The smallest and the largest relative error that is still noise.

@@ -6,6 +6,7 @@ mod compared;
 mod detail;
 mod heat;
 mod lists;
+mod logits;
 mod page;
 mod screen;
 mod tables;

@@ -1,6 +1,7 @@
 //! The report on one screen: where, why, how sure.
 
 use super::heat::symbol;
+use super::logits;
 use super::page::{Page, WIDTH, style};
 use super::tables;
 use crate::report::render::Render;
@@ -17,8 +18,8 @@ pub struct Screen {
     pub unicode: bool,
 }
 
-/// Lines for the reasons: the rest of the page has 14 at most.
-const REASON_LINES: usize = 9;
+/// Lines for the reasons: the rest of the page has 15 at most.
+const REASON_LINES: usize = 8;
 
 impl Render for Screen {
     fn render(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -54,6 +55,9 @@ impl Render for Screen {
         fact("compared", &compared(report));
         if report.coverage.compared > 0 {
             fact("limit", &report.limit.reason);
+        }
+        if let Some(text) = logits::short(report) {
+            fact("logits", &text);
         }
         if let Some(text) = findings(report) {
             fact("findings", &text);

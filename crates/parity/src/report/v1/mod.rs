@@ -9,6 +9,7 @@ mod cells;
 mod coverage;
 mod figures;
 mod inspection;
+mod judged;
 mod local;
 mod logits;
 mod many;
@@ -26,6 +27,7 @@ pub use coverage::{
 };
 pub use figures::HistogramBin;
 pub use inspection::{AxisErrors, DifferenceHistogram, ErrorMap, Inspection, ValueHistogram};
+pub use judged::Judged;
 pub use local::{FloorCount, Growth, LocalError, Origin, ToleranceUse};
 pub use logits::{ChangeCause, Logits, TokenChange};
 pub use many::Many;
@@ -88,6 +90,9 @@ pub struct Report {
     /// How many pairs were held against what.
     #[serde(default)]
     pub floors: Vec<FloorCount>,
+    /// What judging passed over.
+    #[serde(default)]
+    pub judged: Judged,
     /// The error of the residual stream, layer by layer.
     #[serde(default)]
     pub growth: Vec<Growth>,
