@@ -17,17 +17,19 @@ LONGEST = {"smollm2": 2400, "llama": 1080}
 
 def groups(large):
     """(architecture, weights, characters of the prompt, tokens to pick)"""
+    if large:
+        for weights in WEIGHTS:
+            for characters in PROMPTS[:2]:
+                yield "smollm2", weights, characters, 4
+        for weights in ["f32", "q4_1", "q4_k_m"]:
+            yield "smollm2", weights, PROMPTS[2], 1
+        yield "smollm2", "q4_1", LONGEST["smollm2"], 1
     for architecture in ARCHITECTURES:
         for weights in WEIGHTS:
             for characters in PROMPTS[:2]:
                 yield architecture, weights, characters, 4
     for weights in ["f32", "q4_1"]:
         yield "llama", weights, LONGEST["llama"], 2
-    if large:
-        for weights in WEIGHTS:
-            for characters in PROMPTS:
-                yield "smollm2", weights, characters, 4 if characters < PROMPTS[2] else 1
-        yield "smollm2", "q4_1", LONGEST["smollm2"], 1
 
 
 def small_groups():

@@ -58,6 +58,9 @@ pub(super) fn is_suspicious(pair: &PairSummary) -> bool {
     pair.local.is_some_and(|local| local.excess() > 1.0)
 }
 
+/// Indices of pairs that are computed at once, each with its rows.
+type Group = Vec<(usize, Range<i64>)>;
+
 /// One trace, ready for computing.
 pub(super) struct Side<'t> {
     pub(super) index: Index<'t>,
@@ -103,9 +106,9 @@ impl Side<'_> {
 
     /// Pairs that are computed, each with its rows; those that are computed at once lie together. And those that are not
     /// for the work that it takes.
-    fn groups(&self, tally: &Tally) -> (Vec<Vec<(usize, Range<i64>)>>, Vec<usize>) {
+    fn groups(&self, tally: &Tally) -> (Vec<Group>, Vec<usize>) {
         let mut skipped = Vec::new();
-        let mut groups: Vec<Vec<(usize, Range<i64>)>> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         // Of each product the group that the next rows may join.
         let mut last: HashMap<(&str, u32), usize> = HashMap::new();
         let mut spent = 0;
