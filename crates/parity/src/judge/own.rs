@@ -193,10 +193,10 @@ mod tests {
         // 2^-11 is what TF32 rounds an input by.
         let unit = 2f64.powi(-11);
         for kind in [Kind::Linear, Kind::Scores, Kind::Context] {
-            assert!(exact.recomputed(kind, 10, 0.0, (0.0, 0.0)) < unit / 100.0);
-            assert!(rounds.recomputed(kind, 10, 0.0, (0.0, 0.0)) > 2.0 * unit);
+            assert!(exact.recomputed(kind, 10, 0.0, (0.0, 0.0), 576.0) < unit / 100.0);
+            assert!(rounds.recomputed(kind, 10, 0.0, (0.0, 0.0), 576.0) > 2.0 * unit);
         }
-        let norm = rounds.recomputed(Kind::Norm, 10, 0.0, (0.0, 0.0));
+        let norm = rounds.recomputed(Kind::Norm, 10, 0.0, (0.0, 0.0), 576.0);
         assert!(norm < unit / 100.0, "a norm is no product");
     }
 }
