@@ -25,6 +25,15 @@ public:
 
     Rank& first() { return *ranks_[0]; }
     int layers() const { return whole_->layers; }
+    /// `cuda:0`, or `cuda:0,cuda:1` where the ranks are on several.
+    std::string devices() const {
+        std::string names;
+        for (const auto& rank : ranks_) {
+            const std::string name = "cuda:" + std::to_string(rank->device);
+            if (names.find(name) == std::string::npos) names += (names.empty() ? "" : ",") + name;
+        }
+        return names;
+    }
 
     void feed(const int* ids, int tokens) {
         for (auto& rank : ranks_) {
@@ -226,7 +235,8 @@ struct Options {
 };
 
 /// What the run was, for NAME.run.json.
-void describe(const Gguf& file, const Options& options, int layers) {
+void describe(const Gguf& file, const Options& options, const Engine& engine) {
+    const std::string devices = engine.devices();
     const std::string architecture = file.text("general.architecture");
     const std::string ranks = std::to_string(options.ranks);
     const orch_log::RunSetting settings[] = {{"ranks", ranks}, {"products", options.mistake.name == "tf32" ? "tf32" : "f32"}, {"kv_type", "f32"}};
@@ -234,10 +244,10 @@ void describe(const Gguf& file, const Options& options, int layers) {
     run.model.path = options.model;
     run.model.architecture = architecture;
     run.model.weights = "f32";
-    run.model.layers = static_cast<std::uint64_t>(layers);
+    run.model.layers = static_cast<std::uint64_t>(engine.layers());
     run.tokens = options.tokens.data();
     run.token_count = options.tokens.size();
-    run.device = "cuda:0";
+    run.device = devices;
     run.settings = settings;
     run.setting_count = std::size(settings);
     if (orch_log::global() != nullptr) (void)orch_log::describe_run(run);
@@ -246,7 +256,7 @@ void describe(const Gguf& file, const Options& options, int layers) {
 void run(const Options& options) {
     const Gguf file(options.model);
     Engine engine(file, options.ranks, options.prompt, options.mistake);
-    describe(file, options, engine.layers());
+    describe(file, options, engine);
     engine.feed(options.tokens.data(), options.prompt);
     engine.pass(options.prompt, 0);
     // The last token is the last pick: nothing is computed from it.
@@ -276,7 +286,7 @@ void run(const Options& options) {
         hash = (hash ^ bits) * 0x100000001b3u;
     }
     const auto pick = std::max_element(logits.begin(), logits.end()) - logits.begin();
-    std::printf("pick %td, logits %016llx\n", pick, static_cast<unsigned long long>(hash));
+    std::printf("pick %td, logits %016llx, on %s\n", pick, static_cast<unsigned long long>(hash), engine.devices().c_str());
 }
 
 }  // namespace

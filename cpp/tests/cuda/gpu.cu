@@ -79,6 +79,7 @@ int strides() {
         ORCH_LOG_CUDA_EVENT(Event("device", number), orch_log::TensorView<float>(device + one.offset, one.shape, one.strides), number, nullptr);
         ++number;
     }
+    ORCH_LOG_CUDA_STEP(nullptr);
     ORCH_LOG_CUDA_FLUSH();
     std::printf("%d views\n", number);
     return 0;
