@@ -54,9 +54,10 @@ pub fn limit(operation: &Operation, local: &LocalError, dtype: Dtype, end: i64) 
 ///
 /// # Source
 ///
-/// TF32 has 11 bits: a unit of 2⁻¹¹ for each input. Relative to the sum of the products the errors are larger where products
-/// cancel; three units cover llama.cpp on an H100. With quantised weights ggml's CUDA kernels round activations to
-/// 8-bit integers, by other blocks and sums than its CPU kernels: such products of SmolLM2 are up to 2.6e-2 from f64.
+/// TF32 and `f16` have 11 bits, `bf16` 8: a unit of 2⁻¹¹ or 2⁻⁸ for each input. Relative to the sum of the products the errors are
+/// larger where products cancel; llama.cpp in TF32 is up to 1.3e-3 from f64 on an H200 (`docs/gpu.md`). With quantised
+/// weights ggml's CUDA kernels round activations to 8-bit integers, by other blocks and sums than its CPU kernels: up to 4.3e-2
+/// for a tiny model in Q4_1.
 pub(super) fn rounded_product(operation: &Operation, local: &LocalError, hparams: &Hparams) -> f64 {
     let is_product = matches!(
         operation.kind,
@@ -65,15 +66,27 @@ pub(super) fn rounded_product(operation: &Operation, local: &LocalError, hparams
     if !is_product {
         return 0.0;
     }
-    let is_quantised = |name: &str| {
+    let of_weights = operation.weights().into_iter().map(|name| {
         let info = hparams.tensors.get(name);
-        info.is_some_and(|info| WeightClass::of_weights(&info.dtype) > Some(WeightClass::F16))
+        info.map_or(0.0, |info| match WeightClass::of_weights(&info.dtype) {
+            Some(WeightClass::Bits8 | WeightClass::Bits4) => 6e-2,
+            Some(WeightClass::F16) if info.dtype.eq_ignore_ascii_case("bf16") => {
+                UNITS * 2_f64.powi(-8)
+            }
+            Some(WeightClass::F16) => UNITS * 2_f64.powi(-11),
+            _ => 0.0,
+        })
+    });
+    let of_weights = match hparams.on_gpu {
+        true => of_weights.fold(0.0, f64::max),
+        false => 0.0,
     };
-    let of_integers = hparams.on_gpu && operation.weights().into_iter().any(is_quantised);
-    let unit = match (of_integers, hparams.rounds_products) {
-        (true, _) => 6e-2,
-        (false, true) => 3.0 * 2_f64.powi(-11),
-        (false, false) => return 0.0,
+    let of_products = match hparams.rounds_products {
+        true => UNITS * 2_f64.powi(-11),
+        false => 0.0,
     };
-    unit * (1.0 + local.through.len() as f64)
+    of_weights.max(of_products) * (1.0 + local.through.len() as f64)
 }
+
+/// Rounding units of an input that a product may be off by.
+const UNITS: f64 = 4.0;
