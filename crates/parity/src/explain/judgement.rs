@@ -278,6 +278,14 @@ fn explains(fit: &Fit, explanation: &Explanation) -> bool {
     let limit = fit
         .tolerance
         .map_or(floor, |tolerance| tolerance.max(floor));
+    // A parameter that is not a number was fitted to what is none, and agrees with it for nothing.
+    if !fit
+        .parameters
+        .iter()
+        .all(|parameter| parameter.value.is_finite())
+    {
+        return false;
+    }
     // What does not differ needs no explanation.
     let without = without(fit, explanation);
     without > 0.0 && fit.residual <= limit && fit.residual * GAIN <= without

@@ -362,3 +362,44 @@ fn an_adapter_without_its_scale() {
         "P003",
     );
 }
+
+#[test]
+fn nan_is_not_explained_by_numbers_fitted_to_it() {
+    // Neither a bias, nor a factor, nor a weight of NaN is a cause.
+    let (rows, width) = (6, 16);
+    let (x, weight) = (noise(55, rows * width), noise(56, width));
+    let normed: Vec<f64> = x
+        .iter()
+        .zip(weight.iter().cycle())
+        .map(|(x, w)| x * w)
+        .collect();
+    for checkpoint in [
+        "logits",
+        "layer_0_ffn_norm",
+        "layer_0_attn_scores",
+        "layer_0_lora_delta",
+    ] {
+        let of = |data: Vec<f64>| {
+            let shape = if checkpoint.ends_with("scores") {
+                vec![rows, 1, width]
+            } else {
+                vec![rows, width]
+            };
+            // The input is as far from a number as the output: NaN came in with it.
+            let input = if data[0].is_nan() {
+                vec![f64::NAN; rows * width]
+            } else {
+                x.clone()
+            };
+            Memory::default()
+                .with("layer_0_attn_residual", &[rows, width], input)
+                .with(checkpoint, &shape, data)
+        };
+        let found = explained(
+            &of(normed.clone()),
+            &of(vec![f64::NAN; rows * width]),
+            checkpoint,
+        );
+        assert!(found.causes.is_empty(), "{checkpoint}: {}", found.summary());
+    }
+}

@@ -17,7 +17,18 @@ pub(super) fn relations(
     found.extend(zeros(scene, kind, reference, candidate));
     // Scores that no mask shows are part of a batch's sketch.
     if kind != Kind::Probs && (kind != Kind::Scores || candidate.iter().all(is_single)) {
-        found.extend(scaled(scene, kind, candidate));
+        let factor = scaled(scene, kind, candidate);
+        // Whether scores are scaled or keys come scaled out of the cache, only values and context would tell.
+        let cached = factor
+            .as_ref()
+            .filter(|_| kind == Kind::Scores)
+            .map(|(_, fit)| {
+                let mut cached = fit.clone();
+                cached.claim = "the keys come out of the cache scaled".to_owned();
+                ("P056", cached)
+            });
+        found.extend(factor);
+        found.extend(cached);
     }
     found.extend(equal(scene, candidate));
     found
@@ -40,7 +51,8 @@ fn scaled(scene: &Scene<'_>, kind: Kind, candidate: &[Outline]) -> Option<(&'sta
         Kind::Scores => "P050",
         Kind::Context => "P056",
         Kind::Rope => "P037",
-        Kind::Residual => return None,
+        // A norm's own rules say more of its factors.
+        Kind::Residual | Kind::Norm => return None,
         _ => "P003",
     };
     let times = factor(scene.pairs(&scene.reference))?;
@@ -88,6 +100,8 @@ fn equal(scene: &Scene<'_>, candidate: &[Outline]) -> Vec<(&'static str, Fit)> {
     use Stage as S;
     type Other = (&'static str, Side, S, &'static str);
     const ROTATION: &str = "the rotation is missing: the tensor is what should have been rotated";
+    const RESTARTED: &str =
+        "the position is 0 in every pass of one token: what should have been rotated is as it was";
     const EXCHANGED: &str = "the matrix of another projection is taken";
     const CUT: &str = "the fused projection is cut in another order";
     let fused = scene.is_fused();
@@ -110,6 +124,14 @@ fn equal(scene: &Scene<'_>, candidate: &[Outline]) -> Vec<(&'static str, Fit)> {
         Some(S::FfnUp) => vec![exchanged(S::FfnGate)],
         _ => Vec::new(),
     };
+    // A token that is decoded at position 0 is not turned either.
+    let restarted = others
+        .iter()
+        .filter(|(code, ..)| *code == "P033" && candidate.iter().all(is_single));
+    let restarted = restarted
+        .map(|(_, side, stage, _)| ("P039", *side, *stage, RESTARTED))
+        .collect();
+    let others = [restarted, others].concat();
     let mut names: Vec<(&'static str, Side, String, &'static str)> = others
         .into_iter()
         .filter_map(|(code, side, stage, claim)| {

@@ -78,6 +78,11 @@ fn by_rows(scene: &Scene<'_>) -> Option<Fit> {
     if rows.len() < 3 || scene.candidate.row_len() < 2 {
         return None;
     }
+    // A mean of NaN would explain rows of NaN.
+    let finite = |row: &usize| scene.candidate.row(*row).iter().all(|x| x.is_finite());
+    if !rows.iter().all(finite) {
+        return None;
+    }
     let width = scene.candidate.row_len();
     let mut mean = vec![0.0; width];
     for row in rows {

@@ -26,6 +26,10 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
 fn found(scene: &Scene<'_>) -> Option<Fit> {
     let gathered = scene.gathered()?;
     let right = gathered.expected()?;
+    // A bias of NaN would explain NaN.
+    if !scene.candidate.data.iter().all(|x| x.is_finite()) {
+        return None;
+    }
     let mut by_expert: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     let slots = || right.data.iter().zip(&gathered.chosen.data);
     for ((right, expert), found) in slots().zip(&scene.candidate.data) {

@@ -47,6 +47,10 @@ fn found(scene: &Scene<'_>) -> Option<Fit> {
             square[lane] += normed * normed;
         }
     }
+    // A weight of NaN would explain rows of NaN.
+    if !cross.iter().all(|x| x.is_finite()) {
+        return None;
+    }
     let mut other = norm.clone();
     other.weight = cross
         .iter()

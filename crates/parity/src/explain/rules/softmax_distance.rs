@@ -94,9 +94,14 @@ fn table(scene: &Scene<'_>) -> Option<Fit> {
     let mut places: BTreeMap<(usize, i64), Vec<(f64, f64)>> = BTreeMap::new();
     let all = scene.candidate.data.iter().zip(&products.data);
     for (index, (found, product)) in all.enumerate() {
-        if let Some(place) = visible(index) {
-            places.entry(place).or_default().push((*found, *product));
+        let Some(place) = visible(index) else {
+            continue;
+        };
+        // A mean of NaN would explain NaN.
+        if !found.is_finite() {
+            return None;
         }
+        places.entry(place).or_default().push((*found, *product));
     }
     let pairs: usize = places.values().map(Vec::len).sum();
     if places.len() * 2 > pairs {
