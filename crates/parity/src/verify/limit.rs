@@ -66,19 +66,12 @@ pub(super) fn rounded_product(operation: &Operation, local: &LocalError, hparams
     if !is_product {
         return 0.0;
     }
-    let of_weights = operation.weights().into_iter().map(|name| {
+    let dtypes = operation.weights().into_iter().filter_map(|name| {
         let info = hparams.tensors.get(name);
-        info.map_or(0.0, |info| match WeightClass::of_weights(&info.dtype) {
-            Some(WeightClass::Bits8 | WeightClass::Bits4) => 6e-2,
-            Some(WeightClass::F16) if info.dtype.eq_ignore_ascii_case("bf16") => {
-                UNITS * 2_f64.powi(-8)
-            }
-            Some(WeightClass::F16) => UNITS * 2_f64.powi(-11),
-            _ => 0.0,
-        })
+        info.map(|info| info.dtype.as_str())
     });
     let of_weights = match hparams.on_gpu {
-        true => of_weights.fold(0.0, f64::max),
+        true => dtypes.map(of_weights).fold(0.0, f64::max),
         false => 0.0,
     };
     let of_products = match hparams.rounds_products {
@@ -88,5 +81,35 @@ pub(super) fn rounded_product(operation: &Operation, local: &LocalError, hparams
     of_weights.max(of_products) * (1.0 + local.through.len() as f64)
 }
 
+/// What CUDA's kernels round activations by for weights of a storage type.
+fn of_weights(dtype: &str) -> f64 {
+    match WeightClass::of_weights(dtype) {
+        Some(WeightClass::Bits8 | WeightClass::Bits4) => 6e-2,
+        Some(WeightClass::F16) if dtype.eq_ignore_ascii_case("bf16") => UNITS * 2_f64.powi(-8),
+        Some(WeightClass::F16) => UNITS * 2_f64.powi(-11),
+        _ => 0.0,
+    }
+}
+
 /// Rounding units of an input that a product may be off by.
 const UNITS: f64 = 4.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_of_few_bits_round_activations() {
+        // 2^-11 = 4.9e-4 and 2^-8 = 3.9e-3.
+        for (dtype, least, most) in [
+            ("f32", 0.0, 0.0),
+            ("f16", 1.5e-3, 2.5e-3),
+            ("bf16", 1.2e-2, 2e-2),
+            ("q8_0", 4.3e-2, 0.1),
+            ("Q4_1", 4.3e-2, 0.1),
+        ] {
+            let found = of_weights(dtype);
+            assert!((least..=most).contains(&found), "{dtype}: {found}");
+        }
+    }
+}
