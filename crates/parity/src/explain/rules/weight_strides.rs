@@ -5,6 +5,7 @@ use crate::explain::numbers::residual;
 use crate::explain::{Basis, Fit, Scene};
 use crate::tensor::Dense;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Most distances that are tried: each is a product.
 const TRIED: usize = 16;
@@ -20,7 +21,7 @@ pub(super) fn test(scene: &Scene<'_>, linear: &Linear<'_>) -> Vec<Fit> {
             (0..count).take_while(move |row| row * step + columns <= count * columns)
         };
         let known = inside(rows).count();
-        if known >= rows.div_ceil(4) {
+        if known >= rows.div_ceil(4) && looks_so(scene, linear, [step, columns], known, 0..tokens) {
             let made = linear.with_weights(&|row, column| match row {
                 row if row < known => linear.flat_weight(row * step + column),
                 _ => 0.0,
@@ -32,7 +33,7 @@ pub(super) fn test(scene: &Scene<'_>, linear: &Linear<'_>) -> Vec<Fit> {
             fits.push(fit(scene, &made, claim, &|_, lane| lane < known));
         }
         let known = inside(tokens).count();
-        if known >= 2 {
+        if known >= 2 && looks_so(scene, linear, [columns, step], rows, 1..known) {
             let mut x = linear.x.as_ref().clone();
             for token in 0..known {
                 let from = &linear.x.data[token * step..token * step + columns];
@@ -51,6 +52,36 @@ pub(super) fn test(scene: &Scene<'_>, linear: &Linear<'_>) -> Vec<Fit> {
     }
     fits
 }
+
+/// Whether some of the elements follow: a whole product for every distance would take too long.
+fn looks_so(
+    scene: &Scene<'_>,
+    linear: &Linear<'_>,
+    [of_matrix, of_batch]: [usize; 2],
+    rows: usize,
+    tokens: Range<usize>,
+) -> bool {
+    let (width, columns) = (linear.matrix.rows.len(), linear.matrix.columns());
+    let elements = tokens.flat_map(|token| {
+        (0..rows)
+            .step_by(rows.div_ceil(SAMPLED))
+            .map(move |row| (token, row))
+    });
+    let pairs = elements.map(|(token, row)| {
+        let input = &linear.x.data[token * of_batch..token * of_batch + columns];
+        let weights = (0..columns).map(|column| linear.flat_weight(row * of_matrix + column));
+        let sum: f64 = weights.zip(input).map(|(weight, x)| weight * x).sum();
+        let bias = linear.bias.as_ref().map_or(0.0, |bias| bias[row]);
+        (scene.candidate.data[token * width + row], sum + bias)
+    });
+    residual(pairs) < PROMISING
+}
+
+/// Rows of the matrix that are looked at first.
+const SAMPLED: usize = 32;
+
+/// More than the coarsest quantisation of activations leaves (6e-2, docs/gpu.md), less than unrelated numbers (1).
+const PROMISING: f64 = 0.3;
 
 /// Distances that somebody may mean: all sizes of the model, and the next multiples of what memory is aligned to.
 fn distances(linear: &Linear<'_>, columns: usize) -> BTreeSet<usize> {
