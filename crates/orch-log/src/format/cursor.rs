@@ -102,6 +102,11 @@ impl<'a> Cursor<'a> {
         if self.eat(byte) {
             return Ok(());
         }
+        self.expected_byte(byte)
+    }
+
+    #[cold]
+    fn expected_byte(&self, byte: u8) -> Result<()> {
         self.expected(&format!("`{}`", char::from(byte)))
     }
 
@@ -182,6 +187,22 @@ impl<'a> Cursor<'a> {
     {
         self.expect(b'"')?;
         let start = self.at;
+        self.at += plain_prefix(&self.bytes[start..]);
+        if self.bytes.get(self.at) == Some(&b'"') {
+            let text = &self.bytes[start..self.at];
+            self.at += 1;
+            // SAFETY: `plain_prefix` passes ASCII only.
+            return Ok(unsafe { std::str::from_utf8_unchecked(text) });
+        }
+        self.any_string(start, scratch)
+    }
+
+    /// The rest of a string that is not plain ASCII, or has no end; it began at `start`.
+    #[cold]
+    fn any_string<'s>(&mut self, start: usize, scratch: &'s mut String) -> Result<&'s str>
+    where
+        'a: 's,
+    {
         while let Some(byte) = self.bytes.get(self.at) {
             match byte {
                 b'"' => {
@@ -390,5 +411,54 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         self.expected("a value")
+    }
+}
+
+/// How many bytes there are before the first that is not ASCII, a control character, a quote or a backslash.
+#[inline]
+fn plain_prefix(bytes: &[u8]) -> usize {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let (eights, _) = bytes.as_chunks::<8>();
+    for (index, eight) in eights.iter().enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        // Subtracting borrows from the next byte only where a byte is smaller, which is a hit itself: the first one is
+        // right, whatever follows.
+        let below = |bytes: u64, limit: u64| bytes.wrapping_sub(limit * EACH) & !bytes;
+        let equals = |byte: u8| below(eight ^ (u64::from(byte) * EACH), 1);
+        let hits = (eight | below(eight, 0x20) | equals(b'"') | equals(b'\\')) & HIGH;
+        if hits != 0 {
+            return 8 * index + (hits.trailing_zeros() / 8) as usize;
+        }
+    }
+    let rest = 8 * eights.len();
+    let is_plain = |byte: &u8| (0x20..0x80).contains(byte) && !matches!(byte, b'"' | b'\\');
+    rest + bytes[rest..]
+        .iter()
+        .take_while(|byte| is_plain(byte))
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every byte at every place, against a look at each byte.
+    #[test]
+    fn plain_ends_where_it_should() {
+        for length in 0..20 {
+            for place in 0..length {
+                for byte in 0..=255u8 {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[place] = byte;
+                    bytes[length - 1] = if place == length - 1 { byte } else { b'"' };
+                    let plain = |byte: &u8| {
+                        byte.is_ascii() && *byte >= b' ' && *byte != b'"' && *byte != b'\\'
+                    };
+                    let expected = bytes.iter().position(|byte| !plain(byte)).unwrap_or(length);
+                    assert_eq!(plain_prefix(&bytes), expected, "{bytes:?}");
+                }
+            }
+        }
     }
 }

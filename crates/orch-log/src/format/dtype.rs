@@ -125,12 +125,21 @@ impl Dtype {
     /// `None` only for what cannot be a type name (empty, too long, odd characters); a
     /// well-formed unknown name becomes [`Dtype::Ggml`].
     pub fn parse(name: &str) -> Option<Self> {
+        // As nearly all are written.
+        if let Some(known) = Self::known(name) {
+            return Some(known);
+        }
         let name = TypeName::new(name)?;
-        Some(match name.as_str() {
-            "f64" | "float64" | "double" => Self::F64,
+        Some(Self::known(name.as_str()).unwrap_or(Self::Ggml(name)))
+    }
+
+    /// A type with a variant of its own, by its lower-case names.
+    fn known(name: &str) -> Option<Self> {
+        Some(match name {
             "f32" | "float32" | "float" | "fp32" => Self::F32,
             "f16" | "float16" | "half" | "fp16" => Self::F16,
             "bf16" | "bfloat16" => Self::Bf16,
+            "f64" | "float64" | "double" => Self::F64,
             "f8_e4m3" | "float8_e4m3fn" | "f8_e4m3fn" => Self::F8E4m3,
             "f8_e5m2" | "float8_e5m2" => Self::F8E5m2,
             "i8" | "int8" => Self::I8,
@@ -142,7 +151,7 @@ impl Dtype {
             "u32" | "uint32" => Self::U32,
             "u64" | "uint64" => Self::U64,
             "bool" => Self::Bool,
-            _ => Self::Ggml(name),
+            _ => return None,
         })
     }
 

@@ -34,7 +34,7 @@ pub(super) fn shape(
     }
     let at = cursor.position();
     let text = cursor.string_field(scratch, "shape")?;
-    if shape_from_text(text, shape).is_none() {
+    if !plain_shape(text.as_bytes(), shape) && shape_from_text(text, shape).is_none() {
         let found = text.escape_debug();
         return cursor.error_at(
             at,
@@ -42,6 +42,33 @@ pub(super) fn shape(
         );
     }
     Ok(())
+}
+
+/// `[1,896]` as the loggers write it; false, with nothing added, for anything else.
+fn plain_shape(text: &[u8], shape: &mut Vec<usize>) -> bool {
+    // Longer numbers might overflow.
+    const MAX_DIGITS: u32 = 18;
+    let [b'[', inner @ .., b']'] = text else {
+        return false;
+    };
+    let (mut dim, mut digits) = (0, 0);
+    for byte in inner.iter().chain(b",") {
+        match byte {
+            b'0'..=b'9' if digits < MAX_DIGITS => {
+                dim = dim * 10 + usize::from(byte - b'0');
+                digits += 1;
+            }
+            b',' if digits > 0 => {
+                shape.push(dim);
+                (dim, digits) = (0, 0);
+            }
+            _ => {
+                shape.clear();
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// `[1,896]`, with any blanks; also Python's `(1, 896)` and `(896,)`.
