@@ -18,6 +18,7 @@ use crate::align::{NameId, Place, Stage};
 use foldhash::fast::RandomState;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 
 const CODE: &str = "S006";
 
@@ -29,43 +30,60 @@ const OTHERS: usize = 8;
 /// A record that had some numbers: name, what the name means, line.
 type Holder = (NameId, Option<Place>, u64);
 
-/// Who had some numbers.
+/// What a record must share with another to hold the same numbers: their hash, position, sequence.
+type Key = (u64, i64, u64);
+
+/// Numbers, and who had them.
 #[derive(Debug)]
-struct Holders {
+struct Numbers {
+    key: Key,
     first: Holder,
     /// All of them, once there is a second: mostly there is none, and then none of this takes memory.
+    holders: Option<Box<Holders>>,
+}
+
+/// All that had some numbers.
+#[derive(Debug, Default)]
+struct Holders {
     names: Vec<(NameId, Option<Place>)>,
     lines: Records,
 }
 
-impl Holders {
-    fn of(first: Holder) -> Self {
-        Self {
-            first,
-            names: Vec::new(),
-            lines: Records::default(),
-        }
-    }
-
-    fn add(&mut self, (name, place, line): Holder) {
-        let known = self.first.0 == name || self.names.iter().any(|(known, _)| *known == name);
-        if known || self.names.len() >= Shared::MAX_NAMES {
+impl Numbers {
+    fn add(&mut self, holder: Holder) {
+        let first = self.first;
+        if first.0 == holder.0 {
             return;
         }
-        if self.names.is_empty() {
-            self.names.push((self.first.0, self.first.1));
-            self.lines.add(self.first.2);
+        let holders = self.holders.get_or_insert_with(|| {
+            let mut holders = Box::<Holders>::default();
+            holders.add(first);
+            holders
+        });
+        holders.add(holder);
+    }
+}
+
+impl Holders {
+    fn add(&mut self, (name, place, line): Holder) {
+        let known = self.names.iter().any(|(known, _)| *known == name);
+        if !known && self.names.len() < Shared::MAX_NAMES {
+            self.names.push((name, place));
+            self.lines.add(line);
         }
-        self.names.push((name, place));
-        self.lines.add(line);
     }
 }
 
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    recent: HashMap<(u64, i64, u64), Holders, RandomState>,
-    order: VecDeque<(u64, i64, u64)>,
+    /// By the key's hash, how many numbers had been seen before these: entries of 16 bytes stay in the processor's cache,
+    /// and nothing is looked up more often.
+    recent: HashMap<u64, u64, RandomState>,
+    order: VecDeque<Numbers>,
+    /// Numbers that have left the window.
+    passed: u64,
+    hasher: RandomState,
     records: Records,
     names: Vec<NameId>,
     groups: u64,
@@ -77,10 +95,11 @@ impl Shared {
     /// Names kept for the report.
     const MAX_NAMES: usize = 64;
 
-    fn judge(&mut self, holders: &Holders) {
-        if holders.names.len() < CANONICAL.min(OTHERS) {
+    fn judge(&mut self, holders: Option<&Holders>) {
+        let Some(holders) = holders.filter(|holders| holders.names.len() >= CANONICAL.min(OTHERS))
+        else {
             return;
-        }
+        };
         let canonical: Vec<Place> = holders
             .names
             .iter()
@@ -105,24 +124,35 @@ impl Detector for Shared {
         }
         let key = (seen.fingerprint(), seen.record.token_idx, seen.record.seq);
         let holder = (seen.name, seen.place, seen.line);
-        match self.recent.entry(key) {
-            Entry::Occupied(mut holders) => return holders.get_mut().add(holder),
-            Entry::Vacant(free) => _ = free.insert(Holders::of(holder)),
+        let next = self.passed + self.order.len() as u64;
+        let known = match self.recent.entry(self.hasher.hash_one(key)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(free) => *free.insert(next),
+        };
+        if known == next {
+            self.order.push_back(Numbers {
+                key,
+                first: holder,
+                holders: None,
+            });
+        } else if let Some(numbers) = self.order.get_mut((known - self.passed) as usize)
+            && numbers.key == key
+        {
+            numbers.add(holder);
         }
-        self.order.push_back(key);
         if self.order.len() > Self::WINDOW
             && let Some(old) = self.order.pop_front()
-            && let Some(holders) = self.recent.remove(&old)
         {
-            self.judge(&holders);
+            self.passed += 1;
+            self.recent.remove(&self.hasher.hash_one(old.key));
+            self.judge(old.holders.as_deref());
         }
     }
 
     fn finish(&mut self, ended: &Ended<'_>) -> Vec<Finding> {
-        for key in std::mem::take(&mut self.order) {
-            if let Some(holders) = self.recent.remove(&key) {
-                self.judge(&holders);
-            }
+        self.recent.clear();
+        for numbers in std::mem::take(&mut self.order) {
+            self.judge(numbers.holders.as_deref());
         }
         if self.groups == 0 {
             return Vec::new();

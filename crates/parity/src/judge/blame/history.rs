@@ -17,6 +17,8 @@ pub(super) struct History<'p> {
 #[derive(Debug, Default)]
 struct Stream {
     indices: Vec<u32>,
+    /// The first position of each: every input of every pair is looked up among them.
+    positions: Vec<i64>,
     /// The largest of everything up to and including each of `indices`: an attention reads all positions before its
     /// own, and asking each of them again would take quadratic time.
     peaks: Vec<Peak>,
@@ -86,6 +88,7 @@ impl<'p> History<'p> {
         for stream in by_stream.values_mut() {
             let position = |index: &u32| pairs[*index as usize].token_idx;
             stream.indices.sort_by_key(position);
+            stream.positions = stream.indices.iter().map(position).collect();
             let mut peak: Option<Peak> = None;
             stream.peaks = stream
                 .indices
@@ -107,7 +110,7 @@ impl<'p> History<'p> {
             Reads::Own => self.overlapping(name, pair).map(Peak::of).reduce(Peak::or),
             Reads::Past => {
                 let stream = self.by_stream.get(&(name, pair.seq, pair.rank))?;
-                let end = self.before(stream, pair.positions().end);
+                let end = stream.before(pair.positions().end);
                 stream.peaks[..end].last().copied()
             }
         }
@@ -121,9 +124,7 @@ impl<'p> History<'p> {
     ) -> impl Iterator<Item = &'p PairSummary> + use<'_, 'p> {
         let stream = self.by_stream.get(&(name, pair.seq, pair.rank));
         let Range { start, end } = pair.positions();
-        let indices = stream.map_or(&[][..], |stream| {
-            &stream.indices[..self.before(stream, end)]
-        });
+        let indices = stream.map_or(&[][..], |stream| &stream.indices[..stream.before(end)]);
         // Batches of one name do not overlap each other.
         indices
             .iter()
@@ -131,10 +132,11 @@ impl<'p> History<'p> {
             .map(|index| &self.pairs[*index as usize])
             .take_while(move |pair| pair.positions().end > start)
     }
+}
 
-    fn before(&self, stream: &Stream, end: i64) -> usize {
-        stream
-            .indices
-            .partition_point(|index| self.pairs[*index as usize].token_idx < end)
+impl Stream {
+    /// How many begin before a position.
+    fn before(&self, end: i64) -> usize {
+        self.positions.partition_point(|first| *first < end)
     }
 }
