@@ -46,20 +46,20 @@ pub(super) fn shape(
 
 /// `[1,896]` as the loggers write it; false, with nothing added, for anything else.
 fn plain_shape(text: &[u8], shape: &mut Vec<usize>) -> bool {
-    // Longer numbers might overflow.
+    // Longer numbers might overflow 64 bits.
     const MAX_DIGITS: u32 = 18;
     let [b'[', inner @ .., b']'] = text else {
         return false;
     };
-    let (mut dim, mut digits) = (0, 0);
+    let (mut dim, mut digits) = (0u64, 0);
     for byte in inner.iter().chain(b",") {
-        match byte {
-            b'0'..=b'9' if digits < MAX_DIGITS => {
-                dim = dim * 10 + usize::from(byte - b'0');
+        match (byte, usize::try_from(dim)) {
+            (b'0'..=b'9', _) if digits < MAX_DIGITS => {
+                dim = dim * 10 + u64::from(byte - b'0');
                 digits += 1;
             }
-            b',' if digits > 0 => {
-                shape.push(dim);
+            (b',', Ok(whole)) if digits > 0 => {
+                shape.push(whole);
                 (dim, digits) = (0, 0);
             }
             _ => {
@@ -268,5 +268,49 @@ pub(super) fn payload(cursor: &mut Cursor<'_>, scratch: &mut String) -> Result<(
             Ok((payload, of_payload.is_some()))
         }
         _ => cursor.error_at(at, "`payload` needs `file`, `offset` and `nbytes`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What both readers make of a text; the plain one may pass, but never say anything else.
+    fn read(text: &str) -> (Option<Vec<usize>>, Option<Vec<usize>>) {
+        let (mut plain, mut any) = (Vec::new(), Vec::new());
+        let is_plain = plain_shape(text.as_bytes(), &mut plain);
+        assert!(is_plain || plain.is_empty(), "{text:?} left {plain:?}");
+        let is_shape = shape_from_text(text, &mut any).is_some();
+        (is_plain.then_some(plain), is_shape.then_some(any))
+    }
+
+    proptest! {
+        #[test]
+        fn shapes_as_loggers_write_them(dims in proptest::collection::vec(0..10_usize.pow(9), 1..6), shift in 0..9_u32) {
+            let dims: Vec<usize> = dims.into_iter().map(|dim| dim.saturating_mul(10_usize.pow(shift))).collect();
+            let text: Vec<String> = dims.iter().map(usize::to_string).collect();
+            let (plain, any) = read(&format!("[{}]", text.join(",")));
+            prop_assert_eq!(&plain, &any);
+            prop_assert_eq!(plain, Some(dims));
+        }
+
+        #[test]
+        fn anything_else(text in "[\\[(]?[0-9, +x-]{0,24}[\\])]?") {
+            let (plain, any) = read(&text);
+            prop_assert!(plain.is_none() || plain == any, "{text:?}: {plain:?}, {any:?}");
+        }
+    }
+
+    #[test]
+    fn dimensions_that_overflow() {
+        let most = usize::MAX.to_string();
+        assert_eq!(read(&format!("[{most},1]")).1, Some(vec![usize::MAX, 1]));
+        for digits in 17..25 {
+            let text = format!("[2,{}]", "9".repeat(digits));
+            let (plain, any) = read(&text);
+            assert!(plain.is_none() || plain == any, "{text}");
+            assert_eq!(any.is_some(), "9".repeat(digits).parse::<usize>().is_ok());
+        }
     }
 }

@@ -26,12 +26,17 @@ impl Key {
             token_idx: record.token_idx,
             seq: record.seq,
             occurrence: record.occurrence,
-            rank: record
-                .rank
-                .or(record.shard.map(|shard| shard.rank))
-                .unwrap_or(0),
+            rank: rank_of(record),
         }
     }
+}
+
+/// The process of a tensor-parallel run; 0 where there is only one.
+pub(crate) fn rank_of(record: &Record) -> u64 {
+    record
+        .rank
+        .or(record.shard.map(|shard| shard.rank))
+        .unwrap_or(0)
 }
 
 impl fmt::Display for Key {

@@ -103,7 +103,7 @@ impl<'t> Lockstep<'t> {
         't: 'scope,
     {
         for stream in [&mut self.reference, &mut self.candidate] {
-            stream.input.read_ahead(stream.trace, scope);
+            stream.read_ahead(scope);
         }
         self
     }
@@ -184,16 +184,6 @@ impl<'t> Lockstep<'t> {
         }
     }
 
-    /// What was seen of the reference.
-    pub fn reference_survey(&self) -> &Survey {
-        &self.reference.survey
-    }
-
-    /// What was seen of the candidate.
-    pub fn candidate_survey(&self) -> &Survey {
-        &self.candidate.survey
-    }
-
     /// The records of reference and candidate that wait for a partner: at the end, those that have none.
     ///
     /// # Errors
@@ -205,7 +195,10 @@ impl<'t> Lockstep<'t> {
 
     /// Both surveys, and what is wrong with each trace where that was asked for; reference first.
     pub fn finish(self) -> [(Survey, Vec<Finding>); 2] {
-        [self.reference, self.candidate].map(|stream| (stream.survey, stream.input.finish()))
+        [self.reference, self.candidate].map(|stream| {
+            let seen = stream.input.finish();
+            (seen.survey.unwrap_or(stream.survey), seen.findings)
+        })
     }
 }
 

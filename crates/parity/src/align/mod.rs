@@ -14,6 +14,7 @@ mod stage;
 mod stream;
 
 pub use key::Key;
+pub(crate) use key::rank_of;
 pub use lockstep::{Lockstep, Pair, Progress, Share, Unpaired};
 pub use names::{NameId, Names};
 pub use order::{Place, inputs_of};

@@ -20,6 +20,10 @@ pub struct Names {
     /// Every record is looked up in several of these: the standard hash is a tenth of a comparison.
     ids: HashMap<String, NameId, RandomState>,
     names: Vec<String>,
+    /// For each name the one that was asked for after it: passes repeat each other, and a guess needs no hash.
+    after: Vec<NameId>,
+    /// The one that was asked for last.
+    last: Option<NameId>,
 }
 
 impl Names {
@@ -28,15 +32,31 @@ impl Names {
 
     /// The number of a name, a new one where it was not seen before; `None` once [`Names::MAX`] are known.
     pub fn id(&mut self, name: &str) -> Option<NameId> {
-        if let Some(id) = self.ids.get(name) {
-            return Some(*id);
+        let guess = self.last.map(|last| self.after[last.index()]);
+        if let Some(guess) = guess
+            && self.names[guess.index()] == name
+        {
+            self.last = Some(guess);
+            return Some(guess);
         }
+        let id = match self.ids.get(name) {
+            Some(id) => *id,
+            None => self.add(name)?,
+        };
+        if let Some(last) = self.last.replace(id) {
+            self.after[last.index()] = id;
+        }
+        Some(id)
+    }
+
+    fn add(&mut self, name: &str) -> Option<NameId> {
         if self.names.len() == Self::MAX {
             return None;
         }
         let id = NameId(self.names.len() as u32);
         self.names.push(name.to_owned());
         self.ids.insert(name.to_owned(), id);
+        self.after.push(id);
         Some(id)
     }
 
@@ -53,5 +73,39 @@ impl Names {
     /// All names in the order in which they were first seen.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn names_count_from_0_in_any_order(asked in proptest::collection::vec("[ab]{0,2}", 0..60)) {
+            let (mut names, mut plain) = (Names::default(), Vec::new());
+            for name in asked {
+                let expected = plain.iter().position(|known| *known == name).unwrap_or_else(|| {
+                    plain.push(name.clone());
+                    plain.len() - 1
+                });
+                prop_assert_eq!(names.id(&name).map(NameId::index), Some(expected));
+                prop_assert_eq!(names.find(&name).map(NameId::index), Some(expected));
+            }
+            prop_assert_eq!(names.iter().collect::<Vec<_>>(), plain);
+        }
+    }
+
+    #[test]
+    fn a_bounded_number_is_told_apart() {
+        let mut names = Names::default();
+        for index in 0..Names::MAX {
+            assert_eq!(names.id(&index.to_string()), Some(NameId(index as u32)));
+        }
+        assert_eq!(names.id("one more"), None);
+        assert_eq!(names.id("0"), Some(NameId(0)));
+        assert_eq!(names.id("1"), Some(NameId(1)));
+        assert_eq!(names.id("1"), Some(NameId(1)));
     }
 }

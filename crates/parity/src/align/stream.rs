@@ -14,6 +14,7 @@ use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread::Scope;
 
 /// How one trace is read.
 #[derive(Clone, Default)]
@@ -72,6 +73,8 @@ pub(super) struct Stream<'t> {
     pub(super) trace: &'t Trace,
     pub(super) input: Input<'t>,
     pub(super) survey: Survey,
+    /// Whether the thread that reads ahead fills another one.
+    surveys_ahead: bool,
     filter: &'t Filter,
     source: Source<'t>,
     /// Checkpoints of the record that was read last.
@@ -91,6 +94,7 @@ impl<'t> Stream<'t> {
             trace,
             input: Input::Here(trace.records()?),
             survey: Survey::default(),
+            surveys_ahead: false,
             filter,
             source,
             next: VecDeque::new(),
@@ -98,6 +102,16 @@ impl<'t> Stream<'t> {
             at_end: false,
             waiting: WaitingRoom::default(),
         })
+    }
+
+    /// Lets a thread of `scope` read what is left and look at it on the way; names that a map changes are surveyed here.
+    pub(super) fn read_ahead<'scope>(&mut self, scope: &'scope Scope<'scope, '_>)
+    where
+        't: 'scope,
+    {
+        self.surveys_ahead = self.source.map.is_none();
+        let survey = self.surveys_ahead.then(|| std::mem::take(&mut self.survey));
+        self.input.read_ahead(self.trace, survey, scope);
     }
 
     pub(super) fn fill(&mut self) -> Result<(), Error> {
@@ -119,11 +133,12 @@ impl<'t> Stream<'t> {
             Entry::Malformed(_) => self.survey.malformed += 1,
             // By far the most; a list for one would be one more piece of memory for each record.
             Entry::Record(located) if self.source.map.is_none() => {
-                self.observe(0, (located, Reading::default()));
+                self.head = self.observe(0, (located, Reading::default()));
             }
             Entry::Record(located) => {
                 for (target, named) in self.named(located).into_iter().enumerate() {
-                    self.observe(target, named);
+                    let head = self.observe(target, named);
+                    self.next.extend(head);
                 }
             }
         }
@@ -154,16 +169,21 @@ impl<'t> Stream<'t> {
         }
     }
 
-    fn observe(&mut self, target: usize, (located, reading): (Arc<Located>, Reading)) {
-        let key = if reading.is_alias {
+    /// The head that a record makes, if it takes part.
+    fn observe(
+        &mut self,
+        target: usize,
+        (located, reading): (Arc<Located>, Reading),
+    ) -> Option<Head> {
+        let key = if self.surveys_ahead {
+            Some(Key::of(&located.record))
+        } else if reading.is_alias {
             self.survey.observe_alias(&located)
         } else {
             self.survey.observe_record(&located)
         };
-        if let Some(key) = key.filter(|key| self.filter.passes(&key.checkpoint)) {
-            self.next
-                .push_back(self.head_of(key, located, target, reading));
-        }
+        let key = key.filter(|key| self.filter.passes(&key.checkpoint))?;
+        Some(self.head_of(key, located, target, reading))
     }
 
     fn head_of(&self, key: Key, located: Arc<Located>, target: usize, reading: Reading) -> Head {

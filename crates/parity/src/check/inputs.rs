@@ -24,7 +24,7 @@ pub fn read_tokens(trace: &Trace) -> Result<Inputs, Error> {
     let finder = memchr::memmem::Finder::new(b"\"tokens\"");
     let mut inputs = Inputs::default();
     let mut records = trace.records()?;
-    while let Some(entry) = records.next_where(|line| finder.find(line).is_some())? {
+    while let Some(entry) = records.next_with(&finder)? {
         if let Entry::Record(located) = entry
             && located.record.checkpoint == TOKENS
         {

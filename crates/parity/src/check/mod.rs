@@ -14,4 +14,5 @@ pub use inputs::{Inputs, SameInput, read_tokens};
 pub use intervals::Intervals;
 pub use models::compare_runs;
 pub(crate) use shift::{estimate, first_rows};
+pub(crate) use survey::tokens_contradict;
 pub use survey::{LogitsForm, NameSurvey, Survey, contradiction, counts_contradict};

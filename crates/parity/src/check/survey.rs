@@ -1,9 +1,9 @@
 //! What passes by while a trace is read: counts, positions, damage.
 
 use super::intervals::Intervals;
-use crate::align::{Key, NameId, Names};
+use crate::align::{Key, NameId, Names, rank_of};
 use crate::tensor::element_count;
-use crate::trace::Located;
+use crate::trace::{Entry, Located};
 use foldhash::fast::RandomState;
 use orch_log::Filter;
 use orch_log::format::{DROPPED, Record, TOKENS};
@@ -97,9 +97,24 @@ impl Survey {
     /// Takes in a record; gives back its key if it takes part in a comparison: of several records of one key the first one
     /// does.
     pub fn observe_record(&mut self, located: &Located) -> Option<Key> {
-        let record = &located.record;
+        self.takes_part(&located.record)
+            .then(|| Key::of(&located.record))
+    }
+
+    /// Takes in a line of a trace whose names are taken as they are; true for a record that takes part.
+    pub(crate) fn observe_entry(&mut self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Record(located) => self.takes_part(&located.record),
+            Entry::Malformed(_) => {
+                self.malformed += 1;
+                false
+            }
+        }
+    }
+
+    fn takes_part(&mut self, record: &Record) -> bool {
         if record.checkpoint == DROPPED {
-            return None;
+            return false;
         }
         self.records += 1;
         if self.teams.len() < Self::TEAMS && !self.teams.contains(&record.team) {
@@ -110,19 +125,18 @@ impl Survey {
         if record.checkpoint == "logits" {
             self.logits[LogitsForm::of(record) as usize] += 1;
         }
-        let key = Key::of(record);
-        self.note_key(&key).then_some(key)
+        self.note_key(record)
     }
 
-    /// Counts the key; false where it was seen before.
-    fn note_key(&mut self, key: &Key) -> bool {
-        let Some(name) = self.names.id(&key.checkpoint) else {
+    /// Counts the record's key; false where it was seen before.
+    fn note_key(&mut self, record: &Record) -> bool {
+        let Some(name) = self.names.id(&record.checkpoint) else {
             return true;
         };
-        let position = key.token_idx;
+        let position = record.token_idx;
         let new = self
             .seen
-            .entry((name, key.seq, key.occurrence, key.rank))
+            .entry((name, record.seq, record.occurrence, rank_of(record)))
             .or_default()
             .insert(position);
         match self.by_name.get_mut(name.index()) {
@@ -183,13 +197,18 @@ impl Survey {
 ///
 /// An axis that is not the one that holds the tokens is no contradiction where a single other one can be.
 pub fn contradiction(record: &Record) -> Option<String> {
-    counts_contradict(record).or_else(|| {
-        let (n, axis) = (record.n_tokens, record.token_axis);
-        let fitting = record.shape.iter().filter(|dim| **dim == n).count();
-        let possible = record.shape.get(axis) == Some(&n) || fitting == 1;
-        (record.has_n_tokens && n > 1 && !possible)
-            .then(|| format!("{n} tokens, but axis {axis} of its shape does not have that length"))
-    })
+    counts_contradict(record).or_else(|| tokens_contradict(record))
+}
+
+/// Why its tokens cannot lie where a record says.
+pub(crate) fn tokens_contradict(record: &Record) -> Option<String> {
+    let (n, axis) = (record.n_tokens, record.token_axis);
+    if !record.has_n_tokens || n <= 1 || record.shape.get(axis) == Some(&n) {
+        return None;
+    }
+    let fitting = record.shape.iter().filter(|dim| **dim == n).count();
+    (fitting != 1)
+        .then(|| format!("{n} tokens, but axis {axis} of its shape does not have that length"))
 }
 
 /// Why a record's numbers of elements cannot be right, wherever its tokens lie.

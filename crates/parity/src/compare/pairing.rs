@@ -3,7 +3,7 @@
 use super::undone::UndoneTally;
 use crate::align::maps::Chosen;
 use crate::align::{Key, Lockstep, Names, Pair, Place, Share, Source};
-use crate::check::{SameInput, Side, contradiction, counts_contradict};
+use crate::check::{SameInput, Side, counts_contradict, tokens_contradict};
 use crate::error::Error;
 use crate::judge::{Compared, Detail};
 use crate::measure::{Evidence, Logits, Measured, Resolution, Spread, measure, spread};
@@ -53,7 +53,7 @@ const LISTED: usize = 200;
 
 impl Pairing {
     /// Counts a pair and gives back its figures, if it has any.
-    pub(crate) fn note(&mut self, pair: &Pair, outcome: Outcome) -> Option<Compared> {
+    pub(crate) fn note(&mut self, pair: &Pair, outcome: Outcome) -> Option<Box<Compared>> {
         let key = &pair.key;
         self.pairs += 1;
         if let Some(id) = self.names.id(&key.checkpoint) {
@@ -89,7 +89,7 @@ impl Pairing {
             Outcome::Covered => {}
             Outcome::Measured(pair) => {
                 self.undone.note(&key.checkpoint, &pair.undone);
-                return Some(*pair);
+                return Some(pair);
             }
         }
         None
@@ -192,9 +192,9 @@ impl Context<'_> {
         let Some(mut compared) = measured.map(compared) else {
             return Ok(nothing_in_common());
         };
-        if Place::of(&pair.key.checkpoint) == Some(Place::Logits)
+        if compared.measured.basis.is_exact()
             && let Some(vocabulary) = shape.last()
-            && compared.measured.basis.is_exact()
+            && Place::of(&pair.key.checkpoint) == Some(Place::Logits)
         {
             let rows = cut.region.count() / (*vocabulary as u64).max(1);
             let (reference, candidate) = (&*sources[0], &*sources[1]);
@@ -274,7 +274,7 @@ fn is_plain(pair: &Pair) -> bool {
         share.reading.part.is_none()
             && share.reading.axes.is_none()
             && share.rows == (0..record.n_tokens.max(1) as u64)
-            && contradiction(record).is_none()
+            && tokens_contradict(record).is_none()
             && token_axis(record)
                 .is_none_or(|axis| record.shape.get(axis) == Some(&record.n_tokens))
     };

@@ -23,10 +23,15 @@ impl Setup {
         options: &Options,
     ) -> Result<Self, Error> {
         let token_offset = options.token_offset.unwrap_or(0);
-        let tokens = [
-            read_tokens(reference)?,
-            read_tokens(candidate)?.shifted(token_offset),
-        ];
+        let [reference_tokens, candidate_tokens] = std::thread::scope(|scope| {
+            let other = scope.spawn(|| read_tokens(candidate));
+            let one = read_tokens(reference);
+            let other = other
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            [one, other]
+        });
+        let tokens = [reference_tokens?, candidate_tokens?.shifted(token_offset)];
         Ok(Self {
             inputs: SameInput::of(&tokens[0], &tokens[1]),
             tokens,

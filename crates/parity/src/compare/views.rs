@@ -117,15 +117,17 @@ impl Context<'_> {
         pair: &Pair,
         compared: &Compared,
     ) -> Result<Option<Compared>, Error> {
-        let rotates = matches!(
-            Place::of(&pair.key.checkpoint),
-            Some(Place::Layer(
-                _,
-                Stage::Q | Stage::K | Stage::QNorm | Stage::KNorm | Stage::QRope | Stage::KRope
-            ))
-        );
+        let rotates = || {
+            matches!(
+                Place::of(&pair.key.checkpoint),
+                Some(Place::Layer(
+                    _,
+                    Stage::Q | Stage::K | Stage::QNorm | Stage::KNorm | Stage::QRope | Stage::KRope
+                ))
+            )
+        };
         let plain = &compared.measured;
-        if !rotates || !plain.basis.is_exact() || plain.nmse <= LANES_FROM {
+        if !plain.basis.is_exact() || plain.nmse <= LANES_FROM || !rotates() {
             return Ok(None);
         }
         let Ok(alternatives) = resolve(pair) else {

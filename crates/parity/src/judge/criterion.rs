@@ -39,12 +39,17 @@ impl Limit {
 
     /// True where the pair differs by more than the limit.
     pub fn is_exceeded(&self, checkpoint: &str, measured: &Measured) -> bool {
-        match self.max_nmse(checkpoint) {
-            // A NaN must not pass for agreement.
-            Some(limit) => measured.nmse.is_nan() || measured.nmse > limit,
-            None => measured
-                .max_abs_diff
-                .is_some_and(|difference| Band::of(difference) == Band::Fail),
-        }
+        exceeds(measured, self.max_nmse(checkpoint))
+    }
+}
+
+/// The same for a limit that is known already; `None` where bands decide.
+pub(super) fn exceeds(measured: &Measured, max_nmse: Option<f64>) -> bool {
+    match max_nmse {
+        // A NaN must not pass for agreement.
+        Some(limit) => measured.nmse.is_nan() || measured.nmse > limit,
+        None => measured
+            .max_abs_diff
+            .is_some_and(|difference| Band::of(difference) == Band::Fail),
     }
 }

@@ -2,12 +2,12 @@
 
 use super::bands::BandCounts;
 use super::blame::{Floor, Judgement, Kind, LocalError, Origin};
-use super::criterion::Limit;
+use super::criterion::{Limit, exceeds};
 use super::detail::{Compared, Detail};
 use super::first::First;
 use super::summary::PairSummary;
 use super::tolerance::{ToleranceUse, Tolerances};
-use crate::align::{Key, NameId, Names, Pair};
+use crate::align::{NameId, Names, Pair};
 use crate::measure::{Basis, Logits, Measured};
 
 /// All pairs of one checkpoint name.
@@ -102,9 +102,16 @@ impl Tally {
     }
 
     /// Takes in one pair.
-    pub fn add(&mut self, pair: &Pair, compared: Compared) {
+    pub fn add(&mut self, pair: &Pair, compared: Box<Compared>) {
         let measured = &compared.measured;
-        let above_limit = self.limit.is_exceeded(&pair.key.checkpoint, measured);
+        // Names past the bound are counted in the totals, not one by one; the survey reports it.
+        let name = self.names.id(&pair.key.checkpoint);
+        let known = name.and_then(|name| self.checkpoints.get(name.index()));
+        let max_nmse = match known {
+            Some(tally) => tally.max_nmse,
+            None => self.limit.max_nmse(&pair.key.checkpoint),
+        };
+        let above_limit = exceeds(measured, max_nmse);
         self.compared += 1;
         self.identical += u64::from(measured.identical);
         self.above_limit += u64::from(above_limit);
@@ -118,27 +125,32 @@ impl Tally {
             Basis::Sketch { .. } => self.bases.sketch += 1,
             Basis::AtLeast { .. } => self.bases.stats += 1,
         }
-        self.note_name(&pair.key, &pair.reference.record.src, measured, above_limit);
-        self.keep_summary(pair, &compared, above_limit);
+        if let Some(name) = name {
+            self.note_name(name, pair, measured, (max_nmse, above_limit));
+        }
+        self.keep_summary(name, pair, &compared, above_limit);
         let nmse = measured.nmse;
         if nmse > 0.0 && self.belongs_to_worst(&pair.key.checkpoint, nmse) {
-            self.keep_worst(Detail::of(pair, compared, &self.limit));
+            self.keep_worst(Detail::of(pair, *compared, &self.limit));
         }
     }
 
-    fn note_name(&mut self, key: &Key, src: &[String], measured: &Measured, above_limit: bool) {
-        // Names past the bound are counted in the totals, not one by one; the survey reports it.
-        let Some(id) = self.names.id(&key.checkpoint) else {
-            return;
-        };
+    fn note_name(
+        &mut self,
+        id: NameId,
+        pair: &Pair,
+        measured: &Measured,
+        (max_nmse, above_limit): (Option<f64>, bool),
+    ) {
+        let key = &pair.key;
         let Some(tally) = self.checkpoints.get_mut(id.index()) else {
-            self.sources.push(src.to_vec());
+            self.sources.push(pair.reference.record.src.clone());
             self.checkpoints.push(CheckpointTally {
                 checkpoint: key.checkpoint.clone(),
                 pairs: 1,
                 identical: u64::from(measured.identical),
                 above_limit: u64::from(above_limit),
-                max_nmse: self.limit.max_nmse(&key.checkpoint),
+                max_nmse,
                 worst_nmse: measured.nmse,
                 worst_position: key.token_idx,
                 worst_basis: measured.nmse_basis,
@@ -245,8 +257,14 @@ impl Tally {
         }
     }
 
-    fn keep_summary(&mut self, pair: &Pair, compared: &Compared, above_limit: bool) {
-        match self.names.find(&pair.key.checkpoint) {
+    fn keep_summary(
+        &mut self,
+        name: Option<NameId>,
+        pair: &Pair,
+        compared: &Compared,
+        above_limit: bool,
+    ) {
+        match name {
             Some(name) if self.pairs.len() < PairSummary::MAX => {
                 let (n_tokens, measured) = (compared.n_tokens, &compared.measured);
                 self.pairs
@@ -260,6 +278,15 @@ impl Tally {
     }
 
     fn belongs_to_worst(&self, checkpoint: &str, nmse: f64) -> bool {
+        // By far the most, and without a look at names.
+        if self.worst.len() >= self.top
+            && self
+                .worst
+                .last()
+                .is_none_or(|last| nmse <= last.measured.nmse)
+        {
+            return false;
+        }
         match self
             .worst
             .iter()

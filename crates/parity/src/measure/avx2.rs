@@ -200,7 +200,10 @@ unsafe fn find((reference, candidate): (&[Row], &[Row]), first: u64, watch: &mut
         };
         let which = stands_out(0) | stands_out(1) << 8;
         if which != 0 {
-            for c in (0..COLUMNS).filter(|c| which >> c & 1 == 1) {
+            let mut left = which;
+            while left != 0 {
+                let c = left.trailing_zeros() as usize;
+                left &= left - 1;
                 watch.see(Element {
                     index: first + (index * COLUMNS + c) as u64,
                     reference: f64::from(a[c]),

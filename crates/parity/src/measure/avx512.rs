@@ -173,7 +173,10 @@ unsafe fn add<const STEPS: u8>(
 #[cold]
 #[inline(never)]
 fn see(a: &Row, b: &Row, first: u64, which: u16, watch: &mut Watch) {
-    for c in (0..COLUMNS).filter(|c| which >> c & 1 == 1) {
+    let mut left = which;
+    while left != 0 {
+        let c = left.trailing_zeros() as usize;
+        left &= left - 1;
         watch.see(Element {
             index: first + c as u64,
             reference: f64::from(a[c]),

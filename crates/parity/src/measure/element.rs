@@ -32,6 +32,8 @@ impl Element {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Worst {
     elements: [Element; Worst::KEPT],
+    /// Their differences: each is compared more often than it is worked out.
+    differences: [f64; Worst::KEPT],
     kept: u8,
 }
 
@@ -48,11 +50,13 @@ impl Worst {
         let mut at = self.elements().len();
         self.kept = (at + 1).min(Self::KEPT) as u8;
         at = at.min(Self::KEPT - 1);
-        while at > 0 && self.elements[at - 1].difference() < difference {
+        while at > 0 && self.differences[at - 1] < difference {
             self.elements[at] = self.elements[at - 1];
+            self.differences[at] = self.differences[at - 1];
             at -= 1;
         }
         self.elements[at] = element;
+        self.differences[at] = difference;
     }
 
     /// True where an element of this difference, later than all seen, would not be taken in.
@@ -62,14 +66,16 @@ impl Worst {
 
     /// The difference that a later element must exceed to be taken in.
     pub(super) fn smallest(&self) -> f64 {
-        match self.elements().get(Self::KEPT - 1) {
-            Some(last) => last.difference(),
-            None => 0.0,
-        }
+        // Zero until all places are taken.
+        self.differences[Self::KEPT - 1]
     }
 
     /// Takes in what a later part of the same tensor kept.
     pub fn merge(&mut self, later: &Self) {
+        if self.kept == 0 {
+            *self = *later;
+            return;
+        }
         for element in later.elements() {
             self.offer(*element);
         }

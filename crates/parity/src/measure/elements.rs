@@ -26,6 +26,19 @@ pub(super) fn measure_elements(
     let available = reference.available().min(candidate.available());
     let mut total = Partial::default();
     let mut pieces = pieces(region, available).peekable();
+    let Some(first) = pieces.next() else {
+        return Ok(total);
+    };
+    if pieces.peek().is_none() {
+        // Values of a line, mostly: nothing to share and nothing to merge.
+        return measure_group(
+            &mut *reference.blocks(),
+            &mut *candidate.blocks(),
+            &[first],
+            ulp,
+        );
+    }
+    let mut pieces = std::iter::once(first).chain(pieces).peekable();
     let shared = reference.shared().zip(candidate.shared());
     let (mut a, mut b) = (None, None);
     let mut batch = Vec::new();

@@ -29,7 +29,7 @@ pub struct Evidence<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// Sums, ranges and worst elements over the elements that could be read on both sides.
-    pub partial: Partial,
+    pub partial: Box<Partial>,
     /// Figures over those elements; `None` where no two finite values met.
     pub metrics: Option<Metrics>,
     /// What `partial` and `metrics` rest on.
@@ -67,6 +67,7 @@ pub fn measure(
     let total = region.count();
     let ulp = Ulp::of(candidate.dtype);
     let partial = measure_elements(reference.numbers, candidate.numbers, region, ulp)?;
+    let partial = Box::new(partial);
     let exact = partial.elements == total;
     let whole = region.is_whole();
     let stats = reference

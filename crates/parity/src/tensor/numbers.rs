@@ -75,16 +75,40 @@ pub(crate) fn narrowed<'b>(wide: &'b [f64], narrow: &'b mut Vec<f32>) -> Block<'
     }
 }
 
+/// Elements that lie in memory.
+struct Slice<'n> {
+    wide: &'n [f64],
+    narrow: Vec<f32>,
+}
+
+impl Blocks for Slice<'_> {
+    fn block(&mut self, first: u64, count: usize) -> Result<Block<'_>, Error> {
+        Ok(narrowed(part(self.wide, first, count), &mut self.narrow))
+    }
+}
+
+/// `count` elements from `first` on, or as many as there are.
+fn part(all: &[f64], first: u64, count: usize) -> &[f64] {
+    let first = usize::try_from(first).unwrap_or(usize::MAX);
+    let rest = all.get(first..).unwrap_or_default();
+    &rest[..count.min(rest.len())]
+}
+
 impl Numbers for &[f64] {
     fn available(&self) -> u64 {
         self.len() as u64
     }
 
     fn read(&self, first: u64, count: usize, out: &mut Vec<f64>) -> Result<(), Error> {
-        let first = usize::try_from(first).unwrap_or(usize::MAX);
-        let rest = self.get(first..).unwrap_or_default();
-        out.extend_from_slice(&rest[..count.min(rest.len())]);
+        out.extend_from_slice(part(self, first, count));
         Ok(())
+    }
+
+    fn blocks(&self) -> Box<dyn Blocks + '_> {
+        Box::new(Slice {
+            wide: self,
+            narrow: Vec::new(),
+        })
     }
 
     fn shared(&self) -> Option<&(dyn Numbers + Sync)> {

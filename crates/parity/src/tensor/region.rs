@@ -75,7 +75,10 @@ impl Region {
 
     /// Elements that are compared.
     pub fn count(&self) -> u64 {
-        self.ranges().map(|(_, length)| length).sum()
+        match self.causal {
+            None => self.outer * self.kept_tokens * self.inner,
+            Some(_) => self.ranges().map(|(_, length)| length).sum(),
+        }
     }
 
     /// True where every element is compared, so that figures of the whole tensor (statistics,

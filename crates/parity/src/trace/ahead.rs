@@ -99,9 +99,13 @@ impl ReadAhead {
 }
 
 impl Batches {
-    /// Sends all that is left of `records`, after `see` has seen it; false where it could not be read to its end or nobody
-    /// listens any more.
-    pub(crate) fn send_all(self, mut records: Records<'_>, mut see: impl FnMut(&Entry)) -> bool {
+    /// Sends what is left of `records` and `wanted`, which is asked for each in turn; false where the trace could not be read
+    /// to its end or nobody listens any more.
+    pub(crate) fn send_all(
+        self,
+        mut records: Records<'_>,
+        mut wanted: impl FnMut(&Entry) -> bool,
+    ) -> bool {
         let mut is_whole = false;
         let mut goes_on = true;
         let mut length = 0;
@@ -118,8 +122,9 @@ impl Batches {
             while goes_on && records.offset_bytes() - begin < BATCH_BYTES {
                 match records.next() {
                     Ok(Some(entry)) => {
-                        see(&entry);
-                        batch.entries.push(entry);
+                        if wanted(&entry) {
+                            batch.entries.push(entry);
+                        }
                     }
                     Ok(None) => (is_whole, goes_on) = (true, false),
                     Err(error) => (batch.error, goes_on) = (Some(error), false),

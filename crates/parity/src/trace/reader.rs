@@ -3,6 +3,7 @@
 use super::lines::{Line, Lines};
 use super::store::Trace;
 use crate::error::Error;
+use memchr::memmem::Finder;
 use orch_log::format::{Record, parse_line_into};
 use std::fs::File;
 use std::io::BufReader;
@@ -85,20 +86,23 @@ impl<'t> Records<'t> {
         reason = "an iterator of results hides that errors are final"
     )]
     pub fn next(&mut self) -> Result<Option<Entry>, Error> {
-        self.next_where(|_| true)
+        self.next_where(None)
     }
 
-    /// As [`Records::next`], passing over lines for whose bytes `wanted` is false.
-    pub(crate) fn next_where(
-        &mut self,
-        wanted: impl Fn(&[u8]) -> bool,
-    ) -> Result<Option<Entry>, Error> {
+    /// As [`Records::next`], passing over lines that do not hold `text`.
+    pub(crate) fn next_with(&mut self, text: &Finder<'_>) -> Result<Option<Entry>, Error> {
+        self.next_where(Some(text))
+    }
+
+    fn next_where(&mut self, text: Option<&Finder<'_>>) -> Result<Option<Entry>, Error> {
         loop {
             let offset_bytes = self.lines.offset_bytes();
-            let line = self
-                .lines
-                .next()
-                .map_err(|source| self.trace.read_error(offset_bytes, source))?;
+            let failed = |source| self.trace.read_error(offset_bytes, source);
+            if let Some(text) = text {
+                self.lines.pass_over_without(text).map_err(failed)?;
+            }
+            let line = self.lines.next().map_err(failed)?;
+            let wanted = |line: &[u8]| text.is_none_or(|text| text.find(line).is_some());
             match line {
                 None => return Ok(None),
                 Some(line) if line.bytes.trim_ascii().is_empty() || !wanted(line.bytes) => {}

@@ -11,22 +11,20 @@
 //! a name, keys are not followed.
 
 use super::finding::{Finding, Records, Severity, counted, name_list};
-use super::observed::{Detector, Ended, Observed};
+use super::observed::{Detector, Ended, Observed, PerKey};
 use super::spans::Spans;
-use crate::align::NameId;
-use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use crate::align::{NameId, rank_of};
 
 const CODE: &str = "S031";
 
-/// Name, sequence, occurrence and rank.
-type Row = (NameId, u64, u64, u64);
+/// Sequence, occurrence and rank.
+type Row = (u64, u64, u64);
 
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
-    rows: HashMap<Row, Spans, RandomState>,
-    first: Option<(Row, i64)>,
+    rows: PerKey<Row, Spans>,
+    first: Option<(NameId, Row, i64)>,
     begins_again: Vec<u64>,
     names: Vec<NameId>,
     records: Records,
@@ -40,22 +38,13 @@ impl Duplicates {
 impl Detector for Duplicates {
     fn observe(&mut self, seen: &Observed<'_>) {
         let record = seen.record;
-        let rank = record
-            .rank
-            .or(record.shard.map(|shard| shard.rank))
-            .unwrap_or(0);
-        let row = (seen.name, record.seq, record.occurrence, rank);
-        if self.rows.len() >= Self::MAX_ROWS && !self.rows.contains_key(&row) {
+        let row = (record.seq, record.occurrence, rank_of(record));
+        let Some(positions) = self.rows.of(seen.name, &row, Self::MAX_ROWS) else {
             return;
-        }
-        let key = (row, record.token_idx);
+        };
+        let key = (seen.name, row, record.token_idx);
         let first = *self.first.get_or_insert(key);
-        if self
-            .rows
-            .entry(row)
-            .or_default()
-            .insert(record.token_idx, record.token_idx)
-        {
+        if positions.insert(record.token_idx, record.token_idx) {
             return;
         }
         self.records.add(seen.line);

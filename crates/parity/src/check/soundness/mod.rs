@@ -42,6 +42,7 @@ mod spans;
 mod text_bytes;
 mod text_grid;
 mod tokens;
+mod window;
 mod zeros;
 
 pub use analyser::{Soundness, is_damaged};

@@ -1,12 +1,16 @@
 //! What every detector is given: a record, and what is known of the trace so far.
 
 use super::finding::Finding;
-use super::repeated::{distinct, fingerprint};
+use super::repeated::{distinct, fingerprint, surely_distinct};
 use super::text_grid::Printed;
 use super::tokens::TokenIds;
 use crate::align::{NameId, Names, Place, Stage};
+use foldhash::fast::RandomState;
 use orch_log::format::{Dtype, Record};
+use std::borrow::Borrow;
 use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::hash::Hash;
 
 /// A record on its way past the detectors.
 pub(super) struct Observed<'r> {
@@ -33,6 +37,7 @@ pub(super) struct Observed<'r> {
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     distinct: OnceCell<usize>,
+    surely_distinct: OnceCell<usize>,
     fingerprint: OnceCell<u64>,
 }
 
@@ -75,6 +80,12 @@ impl Observed<'_> {
     pub(super) fn distinct(&self) -> usize {
         let count = || distinct(&self.record.values);
         *self.asked.distinct.get_or_init(count)
+    }
+
+    /// True where at least `count` different values were logged, zero left out; up to 16 can be asked for.
+    pub(super) fn has_distinct(&self, count: usize) -> bool {
+        let least = || surely_distinct(&self.record.values);
+        *self.asked.surely_distinct.get_or_init(least) >= count || self.distinct() >= count
     }
 
     /// A hash of all that the record says about its numbers.
@@ -128,6 +139,68 @@ impl<T: Default> PerName<T> {
     /// Names and values, in the order in which the names were first seen.
     pub(super) fn iter<'n>(&'n self, names: &'n Names) -> impl Iterator<Item = (&'n str, &'n T)> {
         names.iter().zip(&self.values)
+    }
+}
+
+/// A value for each name and key; the key that a name had last is found without hashing it.
+#[derive(Debug)]
+pub(super) struct PerKey<K, T> {
+    places: HashMap<(NameId, K), usize, RandomState>,
+    values: Vec<(K, T)>,
+    last: PerName<Option<usize>>,
+}
+
+impl<K, T> Default for PerKey<K, T> {
+    fn default() -> Self {
+        Self {
+            places: HashMap::default(),
+            values: Vec::new(),
+            last: PerName::default(),
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone, T: Default> PerKey<K, T> {
+    /// The value of a name and a key, of which `key` is a form that costs nothing; `None` where it is a new one and there
+    /// are `most` already.
+    pub(super) fn of<Q>(&mut self, name: NameId, key: &Q, most: usize) -> Option<&mut T>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Eq + ?Sized,
+    {
+        let last = self.last.of(name);
+        let place = match *last {
+            Some(place) if self.values[place].0.borrow() == key => place,
+            _ => {
+                let own = (name, key.to_owned());
+                let place = match self.places.get(&own) {
+                    Some(place) => *place,
+                    None if self.values.len() >= most => return None,
+                    None => {
+                        self.values.push((own.1.clone(), T::default()));
+                        self.places.insert(own, self.values.len() - 1);
+                        self.values.len() - 1
+                    }
+                };
+                *last = Some(place);
+                place
+            }
+        };
+        Some(&mut self.values[place].1)
+    }
+
+    /// All names and keys in order, with their values.
+    pub(super) fn sorted(&self) -> Vec<(NameId, &K, &T)>
+    where
+        K: Ord,
+    {
+        let mut all: Vec<_> = self
+            .places
+            .iter()
+            .map(|((name, key), place)| (*name, key, &self.values[*place].1))
+            .collect();
+        all.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+        all
     }
 }
 

@@ -47,7 +47,7 @@ impl Detector for Repeated {
         let (Some(place), Some(_)) = (seen.place, seen.floats()) else {
             return;
         };
-        if !seen.single_token() || may_ignore_position(place) || seen.distinct() < DISTINCT {
+        if !seen.single_token() || may_ignore_position(place) || !seen.has_distinct(DISTINCT) {
             return;
         }
         let hash = seen.fingerprint();
@@ -126,6 +126,20 @@ pub(super) fn distinct(values: &[f64]) -> usize {
     count
 }
 
+/// At least so many different values there are, zero left out: a bit for each, without a branch, and two may share one.
+pub(super) fn surely_distinct(values: &[f64]) -> usize {
+    // Of the golden ratio: the products of numbers that are close to each other are far apart.
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let bit =
+        |value: &f64| u64::from(*value != 0.0) << (value.to_bits().wrapping_mul(SPREAD) >> 58);
+    let bits = values
+        .iter()
+        .take(64)
+        .map(bit)
+        .fold(0, |all, bit| all | bit);
+    bits.count_ones() as usize
+}
+
 /// A hash of all that a record says about its numbers.
 pub(super) fn fingerprint(record: &Record) -> u64 {
     let mut hasher = foldhash::quality::FixedState::default().build_hasher();
@@ -141,4 +155,31 @@ pub(super) fn fingerprint(record: &Record) -> u64 {
         sketch.s.iter().copied().for_each(&mut take);
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    proptest! {
+        #[test]
+        fn different_values_are_counted(picks in proptest::collection::vec(0_usize..12, 0..40), scale in -1e9..1e9) {
+            let values: Vec<f64> = picks.iter().map(|pick| *pick as f64 * scale).collect();
+            let different: HashSet<u64> =
+                values.iter().filter(|value| **value != 0.0).map(|value| value.to_bits()).collect();
+            prop_assert_eq!(distinct(&values), different.len().min(16));
+            prop_assert!(surely_distinct(&values) <= different.len());
+        }
+    }
+
+    #[test]
+    fn values_of_a_tensor_are_surely_different() {
+        let values: Vec<f64> = (0..10)
+            .map(|i| f64::from((0.7_f32 * i as f32).sin()))
+            .collect();
+        assert!(surely_distinct(&values) >= 8);
+        assert_eq!(surely_distinct(&[0.0, -0.0, 1.5, 1.5]), 1);
+    }
 }

@@ -14,11 +14,8 @@
 
 use super::finding::{Finding, Records, Severity, counted, name_list};
 use super::observed::{Detector, Ended, Observed};
+use super::window::Window;
 use crate::align::{NameId, Place, Stage};
-use foldhash::fast::RandomState;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
 
 const CODE: &str = "S006";
 
@@ -33,10 +30,9 @@ type Holder = (NameId, Option<Place>, u64);
 /// What a record must share with another to hold the same numbers: their hash, position, sequence.
 type Key = (u64, i64, u64);
 
-/// Numbers, and who had them.
+/// Who had some numbers.
 #[derive(Debug)]
-struct Numbers {
-    key: Key,
+struct Had {
     first: Holder,
     /// All of them, once there is a second: mostly there is none, and then none of this takes memory.
     holders: Option<Box<Holders>>,
@@ -49,7 +45,7 @@ struct Holders {
     lines: Records,
 }
 
-impl Numbers {
+impl Had {
     fn add(&mut self, holder: Holder) {
         let first = self.first;
         if first.0 == holder.0 {
@@ -77,13 +73,7 @@ impl Holders {
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// By the key's hash, how many numbers had been seen before these: entries of 16 bytes stay in the processor's cache,
-    /// and nothing is looked up more often.
-    recent: HashMap<u64, u64, RandomState>,
-    order: VecDeque<Numbers>,
-    /// Numbers that have left the window.
-    passed: u64,
-    hasher: RandomState,
+    recent: Window<Key, Had, { Shared::WINDOW }>,
     records: Records,
     names: Vec<NameId>,
     groups: u64,
@@ -95,11 +85,13 @@ impl Shared {
     /// Names kept for the report.
     const MAX_NAMES: usize = 64;
 
-    fn judge(&mut self, holders: Option<&Holders>) {
-        let Some(holders) = holders.filter(|holders| holders.names.len() >= CANONICAL.min(OTHERS))
-        else {
+    fn judge(&mut self, had: Had) {
+        let Some(holders) = had.holders else {
             return;
         };
+        if holders.names.len() < CANONICAL.min(OTHERS) {
+            return;
+        }
         let canonical: Vec<Place> = holders
             .names
             .iter()
@@ -119,40 +111,27 @@ impl Shared {
 
 impl Detector for Shared {
     fn observe(&mut self, seen: &Observed<'_>) {
-        if seen.floats().is_none() || seen.distinct() < DISTINCT {
+        if seen.floats().is_none() || !seen.has_distinct(DISTINCT) {
             return;
         }
         let key = (seen.fingerprint(), seen.record.token_idx, seen.record.seq);
         let holder = (seen.name, seen.place, seen.line);
-        let next = self.passed + self.order.len() as u64;
-        let known = match self.recent.entry(self.hasher.hash_one(key)) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(free) => *free.insert(next),
-        };
-        if known == next {
-            self.order.push_back(Numbers {
-                key,
-                first: holder,
-                holders: None,
-            });
-        } else if let Some(numbers) = self.order.get_mut((known - self.passed) as usize)
-            && numbers.key == key
-        {
-            numbers.add(holder);
+        if let Some(had) = self.recent.find(&key) {
+            had.add(holder);
+            return;
         }
-        if self.order.len() > Self::WINDOW
-            && let Some(old) = self.order.pop_front()
-        {
-            self.passed += 1;
-            self.recent.remove(&self.hasher.hash_one(old.key));
-            self.judge(old.holders.as_deref());
+        let had = Had {
+            first: holder,
+            holders: None,
+        };
+        if let Some(old) = self.recent.add(key, had) {
+            self.judge(old);
         }
     }
 
     fn finish(&mut self, ended: &Ended<'_>) -> Vec<Finding> {
-        self.recent.clear();
-        for numbers in std::mem::take(&mut self.order) {
-            self.judge(numbers.holders.as_deref());
+        while let Some(had) = self.recent.pop() {
+            self.judge(had);
         }
         if self.groups == 0 {
             return Vec::new();

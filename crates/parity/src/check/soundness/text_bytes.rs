@@ -34,6 +34,11 @@ impl Detector for TextBytes {
         if !seen.is_f32() {
             return;
         }
+        // By far the most records, and without a branch for each value.
+        let printable = |value: &&f64| is_printable((**value as f32).to_bits());
+        if seen.record.values.iter().filter(printable).count() < RUN {
+            return;
+        }
         let mut run: Vec<u32> = Vec::new();
         // A zero printed with few decimals may have been anything small, but shows nothing.
         for value in &seen.record.values {
@@ -80,7 +85,7 @@ impl Detector for TextBytes {
 fn is_printable(bits: u32) -> bool {
     bits.to_le_bytes()
         .iter()
-        .all(|byte| matches!(byte, b' '..=b'~' | b'\n'))
+        .fold(true, |all, byte| all & matches!(byte, b' '..=b'~' | b'\n'))
 }
 
 fn spread(run: &[u32]) -> i32 {

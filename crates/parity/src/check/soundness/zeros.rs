@@ -14,10 +14,7 @@
 //! why it is a warning.
 
 use super::finding::{Finding, Records, Severity, counted, name_list};
-use super::observed::{Detector, Ended, Observed, is_probabilities};
-use crate::align::NameId;
-use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use super::observed::{Detector, Ended, Observed, PerKey, is_probabilities};
 
 const CODE: &str = "S004";
 
@@ -44,7 +41,7 @@ struct Group {
 /// The detector.
 #[derive(Debug, Default)]
 pub(super) struct Zeros {
-    groups: HashMap<(NameId, Vec<usize>), Group, RandomState>,
+    groups: PerKey<Vec<usize>, Group>,
 }
 
 impl Zeros {
@@ -67,11 +64,10 @@ impl Detector for Zeros {
         if is_probabilities(seen.place) {
             return;
         }
-        let key = (seen.name, seen.record.shape.clone());
-        if self.groups.len() >= Self::MAX_GROUPS && !self.groups.contains_key(&key) {
+        let shape = seen.record.shape.as_slice();
+        let Some(group) = self.groups.of(seen.name, shape, Self::MAX_GROUPS) else {
             return;
-        }
-        let group = self.groups.entry(key).or_default();
+        };
         if group.scattered {
             return;
         }
@@ -81,7 +77,8 @@ impl Detector for Zeros {
             .rev()
             .take_while(|value| **value == 0.0)
             .count();
-        group.beyond_unit |= values.iter().any(|value| *value < 0.0 || *value > 1.0);
+        group.beyond_unit =
+            group.beyond_unit || values.iter().any(|value| *value < 0.0 || *value > 1.0);
         if zeros == 0 {
             group.dense += 1;
             group.last_dense = seen.line;
@@ -102,13 +99,11 @@ impl Detector for Zeros {
     fn finish(&mut self, ended: &Ended<'_>) -> Vec<Finding> {
         let (mut all_zero, mut tail) = (Records::default(), Records::default());
         let (mut zero_names, mut tail_names, mut shortest) = (Vec::new(), Vec::new(), (0, 0));
-        let mut groups: Vec<_> = self.groups.iter().collect();
-        groups.sort_by(|a, b| a.0.cmp(b.0));
-        for ((name, _), group) in groups {
+        for (name, _, group) in self.groups.sorted() {
             if group.scattered || !group.beyond_unit || group.dense < DENSE_RECORDS {
                 continue;
             }
-            let name = ended.names.name(*name);
+            let name = ended.names.name(name);
             if group.all_zero.count > 0 && group.all_zero.first() < group.last_dense {
                 all_zero.extend(&group.all_zero);
                 zero_names.push(name);

@@ -4,14 +4,15 @@ use super::local::uncertainty;
 use super::operation::Input;
 use crate::align::NameId;
 use crate::judge::summary::PairSummary;
-use std::collections::BTreeMap;
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// The pairs of each name and stream in order of position, and the largest errors up to each of them.
 #[derive(Debug, Default)]
 pub(super) struct History<'p> {
     pairs: &'p [PairSummary],
-    by_stream: BTreeMap<(NameId, u32, u32), Stream>,
+    by_stream: HashMap<(NameId, u32, u32), Stream, RandomState>,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +81,7 @@ pub(super) enum Reads {
 
 impl<'p> History<'p> {
     pub(super) fn of(pairs: &'p [PairSummary]) -> Self {
-        let mut by_stream: BTreeMap<_, Stream> = BTreeMap::new();
+        let mut by_stream: HashMap<_, Stream, RandomState> = HashMap::default();
         for (index, pair) in pairs.iter().enumerate() {
             let stream = by_stream.entry((pair.name, pair.seq, pair.rank));
             stream.or_default().indices.push(index as u32);
@@ -137,6 +138,15 @@ impl<'p> History<'p> {
 impl Stream {
     /// How many begin before a position.
     fn before(&self, end: i64) -> usize {
-        self.positions.partition_point(|first| *first < end)
+        let is_before = |first: &i64| *first < end;
+        // Positions mostly follow each other: then their number is a difference, and the search needs no memory.
+        let first = self.positions.first().copied().unwrap_or(end);
+        let guess = usize::try_from(end.saturating_sub(first)).unwrap_or(0);
+        let guess = guess.min(self.positions.len());
+        let (before, after) = self.positions.split_at(guess);
+        if before.last().is_none_or(is_before) && !after.first().is_some_and(is_before) {
+            return guess;
+        }
+        self.positions.partition_point(is_before)
     }
 }

@@ -5,7 +5,7 @@ use super::graph::Graph;
 use super::history::History;
 use super::local::{Judge, reads, step_kind};
 use super::operation::Kind;
-use super::origin::{Field, Origin, origins};
+use super::origin::{Field, Origin, exceeds, origins};
 use crate::align::{NameId, Names};
 use crate::judge::criterion::Limit;
 use crate::judge::summary::PairSummary;
@@ -64,6 +64,11 @@ impl Judgement {
 
     /// Finds where disagreement begins, once it is known of every pair what its operation adds.
     pub(crate) fn find_origins(&mut self, pairs: &[PairSummary], names: &Names, limit: &Limit) {
+        if !pairs.iter().any(|pair| exceeds(pair, limit)) {
+            // Nobody is to be blamed, and nobody else need be known.
+            self.origins = Vec::new();
+            return;
+        }
         let history = History::of(pairs);
         let graph = &self.graph;
         let gains = Gains::of(pairs, graph, &history);

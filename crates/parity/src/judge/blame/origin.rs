@@ -90,17 +90,22 @@ pub(super) fn origins(field: &Field<'_>, history: &History<'_>) -> Vec<Origin> {
     group(field, by_name.into_values().collect())
 }
 
-fn is_blamed(field: &Field<'_>, history: &History<'_>, pair: &PairSummary) -> bool {
-    match (&pair.local, field.limit) {
+/// Whether a pair may be blamed: nothing else is.
+pub(super) fn exceeds(pair: &PairSummary, limit: &Limit) -> bool {
+    match (&pair.local, limit) {
         (Some(local), Limit::Noise(_)) => local.excess() > 1.0,
-        _ => {
-            let inherits = |input: &NameId| {
-                let mut there = history.overlapping(*input, pair);
-                there.any(|input| input.above_limit)
-            };
-            pair.above_limit && !field.graph.origins(pair.name).inputs.iter().any(inherits)
-        }
+        _ => pair.above_limit,
     }
+}
+
+fn is_blamed(field: &Field<'_>, history: &History<'_>, pair: &PairSummary) -> bool {
+    let inherits = |input: &NameId| {
+        let mut there = history.overlapping(*input, pair);
+        there.any(|input| input.above_limit)
+    };
+    let by_its_limit = !matches!((&pair.local, field.limit), (Some(_), Limit::Noise(_)));
+    exceeds(pair, field.limit)
+        && !(by_its_limit && field.graph.origins(pair.name).inputs.iter().any(inherits))
 }
 
 /// How many times more than explained must be added to what a mistake before it has already spoilt.
