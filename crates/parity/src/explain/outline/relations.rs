@@ -102,6 +102,7 @@ fn equal(scene: &Scene<'_>, candidate: &[Outline]) -> Vec<(&'static str, Fit)> {
     const ROTATION: &str = "the rotation is missing: the tensor is what should have been rotated";
     const RESTARTED: &str =
         "the position is 0 in every pass of one token: what should have been rotated is as it was";
+    const FROZEN: &str = "every row of the pass has the position of its first: what should have been rotated is as it was";
     const EXCHANGED: &str = "the matrix of another projection is taken";
     const CUT: &str = "the fused projection is cut in another order";
     let fused = scene.is_fused();
@@ -124,14 +125,18 @@ fn equal(scene: &Scene<'_>, candidate: &[Outline]) -> Vec<(&'static str, Fit)> {
         Some(S::FfnUp) => vec![exchanged(S::FfnGate)],
         _ => Vec::new(),
     };
-    // A token that is decoded at position 0 is not turned either.
-    let restarted = others
-        .iter()
-        .filter(|(code, ..)| *code == "P033" && candidate.iter().all(is_single));
-    let restarted = restarted
-        .map(|(_, side, stage, _)| ("P039", *side, *stage, RESTARTED))
+    // Position 0 does not turn anything either: that of every pass of one token, or that of a prompt's first row for all.
+    let decoded = candidate.iter().all(is_single);
+    let position = if decoded { RESTARTED } else { FROZEN };
+    let still = others.iter().filter(|(code, ..)| *code == "P033");
+    let still: Vec<Other> = still
+        .map(|(_, side, stage, _)| ("P039", *side, *stage, position))
         .collect();
-    let others = [restarted, others].concat();
+    let others = if decoded {
+        [still, others].concat()
+    } else {
+        [others, still].concat()
+    };
     let mut names: Vec<(&'static str, Side, String, &'static str)> = others
         .into_iter()
         .filter_map(|(code, side, stage, claim)| {
