@@ -5,6 +5,7 @@ use orch_log::format::{ModelInfo, Run};
 use crate::error::{Error, Result};
 use crate::gguf::GgufFile;
 use crate::model::{KvType, MatMul, Model};
+use crate::place::DeviceName;
 
 /// candle's version, which the workspace pins.
 const CANDLE_VERSION: &str = "0.11.1";
@@ -19,6 +20,8 @@ pub struct Description<'a> {
     pub model: &'a Model,
     /// The prompt as text.
     pub prompt: Option<&'a str>,
+    /// Where it runs.
+    pub device: DeviceName,
     /// How weights are multiplied.
     pub matmul: MatMul,
     /// Precision of the cache.
@@ -46,8 +49,9 @@ pub fn describe(run: &Description<'_>, tokens: &[u32]) -> Result<()> {
     let Some(recorder) = orch_log::global() else {
         return Ok(());
     };
-    let config = run.model.config();
+    let (config, place) = (run.model.config(), run.model.place());
     let mut settings = vec![
+        ("dtype".to_owned(), place.dtype.as_str().to_owned()),
         ("matmul".to_owned(), run.matmul.name().to_owned()),
         ("kv_type".to_owned(), run.kv_type.name().to_owned()),
         ("forced".to_owned(), run.forced.to_string()),
@@ -68,7 +72,7 @@ pub fn describe(run: &Description<'_>, tokens: &[u32]) -> Result<()> {
         }),
         prompt: run.prompt.map(str::to_owned),
         tokens: tokens.iter().map(|id| i64::from(*id)).collect(),
-        device: Some("cpu".to_owned()),
+        device: Some(run.device.to_string()),
         threads: Some(candle_core::utils::get_num_threads()),
         settings,
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),
@@ -82,11 +86,14 @@ pub fn describe(run: &Description<'_>, tokens: &[u32]) -> Result<()> {
         })
 }
 
-/// What the trace lacks, in words; `None` when it lacks nothing or there is none.
+/// What the trace lacks, in words; `None` when it lacks nothing or there is none. Waits for what a device still logs.
 pub fn losses() -> Option<String> {
     if !orch_log::ENABLED {
         return None;
     }
+    // That it could not be written stands in the status.
+    #[cfg(feature = "cuda")]
+    let _ = orch_log::cuda::flush();
     let recorder = orch_log::global()?;
     let status = recorder.status();
     if status.is_complete() {

@@ -16,6 +16,7 @@ pub mod generate;
 pub mod gguf;
 pub mod model;
 pub mod ops;
+pub mod place;
 pub mod tokenizer;
 mod trace;
 

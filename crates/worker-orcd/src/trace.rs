@@ -1,9 +1,14 @@
 //! Hands candle tensors to `orch_log!`.
 
-use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
-use orch_log::{TensorView, orch_log};
+use candle_core::{CpuStorage, Layout, Storage, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, cuda_backend::CudaStorageSlice};
+use orch_log::{Element, TensorView, orch_log};
+#[cfg(feature = "cuda")]
+use orch_log::{orch_log_cuda, orch_log_cuda_step};
 
 use crate::model::labels::Label;
+use crate::place::Place;
 
 /// The place of one forward pass in the trace.
 #[derive(Clone, Copy, Debug)]
@@ -52,16 +57,22 @@ impl Pass {
     /// Lends the tensor's own memory to the logger, in whatever layout it is.
     fn write(&self, label: &Label, tensor: &Tensor) {
         let (storage, layout) = tensor.storage_and_layout();
-        let Storage::Cpu(CpuStorage::F32(data)) = &*storage else {
-            // Another device or type: the numbers have to be copied to be read.
-            let copy = tensor
-                .to_device(&Device::Cpu)
-                .and_then(|copy| copy.to_dtype(DType::F32));
-            if let Ok(copy) = copy {
-                self.write(label, &copy);
+        match &*storage {
+            Storage::Cpu(CpuStorage::F32(data)) => self.write_from_host(label, data, layout),
+            Storage::Cpu(CpuStorage::F16(data)) => self.write_from_host(label, data, layout),
+            Storage::Cpu(CpuStorage::BF16(data)) => self.write_from_host(label, data, layout),
+            #[cfg(feature = "cuda")]
+            Storage::Cuda(storage) => self.write_from_device(label, storage, layout),
+            _ => {
+                // Another type: the numbers have to be copied to be read.
+                if let Ok(copy) = Place::default().bring(tensor) {
+                    self.write(label, &copy);
+                }
             }
-            return;
-        };
+        }
+    }
+
+    fn write_from_host<T: Element>(&self, label: &Label, data: &[T], layout: &Layout) {
         let strides: Vec<isize> = layout
             .stride()
             .iter()
@@ -75,6 +86,41 @@ impl Pass {
                 &label.name, view, self.first as i64, layout.dims();
                 n_tokens = self.rows, step = self.step, op = label.op, src = &src[..inputs]
             );
+        }
+    }
+
+    /// Enqueues the reading on the device, which waits for nothing.
+    #[cfg(feature = "cuda")]
+    fn write_from_device(&self, label: &Label, storage: &CudaStorage, layout: &Layout) {
+        let strides: Vec<isize> = layout
+            .stride()
+            .iter()
+            .map(|stride| *stride as isize)
+            .collect();
+        let (src, inputs) = label.src();
+        let stream = storage.device.cuda_stream();
+        macro_rules! log {
+            ($data:expr, $dtype:literal) => {
+                orch_log_cuda!(
+                    &label.name, $data.slice(layout.start_offset()..), layout.shape().elem_count(), $dtype, layout.dims(),
+                    self.first, stream; n_tokens = self.rows, op = label.op, src = &src[..inputs], strides = &strides
+                )
+            };
+        }
+        match &storage.slice {
+            CudaStorageSlice::F32(data) => log!(data, "f32"),
+            CudaStorageSlice::F16(data) => log!(data, "f16"),
+            CudaStorageSlice::BF16(data) => log!(data, "bf16"),
+            // Nothing else comes out of an operation.
+            _ => {}
+        }
+    }
+
+    /// Ends the pass: on a device, what comes next belongs to the next step.
+    pub(crate) fn end(&self, _last: &Tensor) {
+        #[cfg(feature = "cuda")]
+        if let candle_core::Device::Cuda(device) = _last.device() {
+            orch_log_cuda_step!(device.cuda_stream());
         }
     }
 }

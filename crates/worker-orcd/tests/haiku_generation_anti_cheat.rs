@@ -5,6 +5,8 @@
 //! earlier, by whichever engine, would be about another one; and what is compared are the ids that the
 //! model picked, not whether the text reads well.
 //!
+//! With the feature `cuda` the worker computes on the first GPU; llama.cpp on the processor always.
+//!
 //! `REQUIRE_REAL_LLAMA=1` makes a missing model a failure instead of a skip.
 
 #![allow(
@@ -21,6 +23,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use candle_core::DType;
 use common::{Reference, smollm2_as};
 use ggml_capture::models::Weights;
 use worker_orcd::describe::{Description, describe};
@@ -28,6 +31,7 @@ use worker_orcd::generate::{Script, generate};
 use worker_orcd::gguf::GgufFile;
 use worker_orcd::model::{KvType, MatMul, Model};
 use worker_orcd::ops::Engine;
+use worker_orcd::place::{DeviceName, Place};
 use worker_orcd::tokenizer::Tokenizer;
 
 /// Things that a haiku can be about.
@@ -63,6 +67,24 @@ struct Haiku {
     text: String,
 }
 
+/// Where the worker computes: with the feature `cuda` on the first GPU. Without one it says so and the processor does, unless
+/// `REQUIRE_CUDA=1` makes that a failure.
+fn place() -> (DeviceName, Place) {
+    if cfg!(feature = "cuda") {
+        match Place::open(DeviceName::Cuda(0), DType::F32) {
+            Ok(place) => return (DeviceName::Cuda(0), place),
+            Err(error) => {
+                assert!(
+                    std::env::var("REQUIRE_CUDA").is_err(),
+                    "REQUIRE_CUDA is set: {error}"
+                );
+                eprintln!("NO GPU, the worker computes on the processor: {error}");
+            }
+        }
+    }
+    (DeviceName::Cpu, Place::default())
+}
+
 /// The worker's haiku, with nothing of the reference given to it.
 ///
 /// In this process, so that with `ORCH_LOG_FILE` set the engine logs its run as any other engine would.
@@ -72,14 +94,17 @@ fn worker(model: &Path, engine: EngineOf, prompt: &str, picks: usize) -> Haiku {
     let tokenizer = Tokenizer::from_metadata(file.metadata()).unwrap();
     let ids = tokenizer.encode(prompt).unwrap();
     let script = Script::new(Some(ids.clone()), None, Some(picks), picks).unwrap();
+    let (device, place) = place();
+    println!("device:    {device}");
     let (matmul, kv_type) = (MatMul::Dequantized, KvType::F32);
-    let model = Model::load(&mut file, matmul, engine, &mut |_, _| ()).unwrap();
-    let continuation = generate(&model, &script, kv_type, &mut |_| ()).unwrap();
+    let model = Model::load(&mut file, matmul, place, engine, &mut |_, _| ()).unwrap();
+    let continuation = generate(&model, &script, kv_type, &mut |_, _| Ok(())).unwrap();
     let description = Description {
         file: &file,
         sha256: None,
         model: &model,
         prompt: Some(prompt),
+        device,
         matmul,
         kv_type,
         forced: false,

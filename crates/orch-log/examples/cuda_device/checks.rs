@@ -323,3 +323,19 @@ pub(crate) fn no_flush() -> Outcome {
     engine.stream.synchronize()?;
     Ok(())
 }
+
+/// Logs, gives the context back while the logger still reads, and logs from the next one.
+pub(crate) fn reset() -> Outcome {
+    for name in ["before_the_reset", "after_the_reset"] {
+        let engine = Engine::new()?;
+        let buffer: CudaSlice<f32> = engine.stream.alloc_zeros(1024)?;
+        for i in 0..100 {
+            orch_log_cuda!(name, buffer, 1024, "f32", [1024], i, engine.stream);
+        }
+        engine.stream.synchronize()?;
+        drop((buffer, engine));
+        thread::sleep(Duration::from_millis(20));
+    }
+    cuda::flush()?;
+    Ok(())
+}

@@ -30,11 +30,12 @@ fn main() -> Outcome {
         "streams" => checks::streams(),
         "huge" => checks::huge(),
         "crashed" => checks::crashed(),
+        "reset" => checks::reset(),
         "no-flush" => checks::no_flush(),
         "graph" | "eager" => bench::logged(command == "graph"),
         "naive" => bench::naive(),
         "bandwidth" => bench::bandwidth(),
-        _ => Err("usage: cuda_device types|strides|replay N MS|engine N|engine-graph N|streams|huge|crashed|no-flush|\
+        _ => Err("usage: cuda_device types|strides|replay N MS|engine N|engine-graph N|streams|huge|crashed|reset|no-flush|\
                   graph|eager|naive|bandwidth"
             .into()),
     }

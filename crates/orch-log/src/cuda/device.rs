@@ -1,12 +1,11 @@
 //! The ring, counters, kernels and lanes of one CUDA context.
 
-use std::ffi::c_void;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::driver::{
-    ATTRIBUTE_MAJOR, ATTRIBUTE_MINOR, Driver, HOST_PORTABLE_AND_MAPPED, Handle,
+    ATTRIBUTE_MAJOR, ATTRIBUTE_MINOR, Driver, HOST_PORTABLE_AND_MAPPED, Handle, OUT_OF_MEMORY,
     STREAM_NON_BLOCKING, check,
 };
 use super::error::Error;
@@ -147,16 +146,28 @@ impl Device {
         Ok(address)
     }
 
-    /// Zeros in mapped host memory: as the host sees it, and as the device does.
+    /// Zeros in mapped host memory: as the host sees it, and as the device does. Memory of ours rather than CUDA's, which would
+    /// be gone with the context while our thread still reads it.
     fn host_memory(&self, bytes: usize) -> Result<(*const u8, u64), Error> {
         let driver = &self.backend.driver;
-        let mut host: *mut c_void = ptr::null_mut();
-        // SAFETY: room for the address.
-        check(unsafe { (driver.host_allocate)(&mut host, bytes, HOST_PORTABLE_AND_MAPPED) })?;
-        // SAFETY: just allocated, of this size.
-        unsafe { host.cast::<u8>().write_bytes(0, bytes) };
+        // SAFETY: fresh pages at an address of the system's choice; never unmapped.
+        let host = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if host == libc::MAP_FAILED {
+            return Err(Error::Driver(OUT_OF_MEMORY));
+        }
+        // SAFETY: whole pages of ours.
+        check(unsafe { (driver.host_register)(host, bytes, HOST_PORTABLE_AND_MAPPED) })?;
         let mut mapped = 0;
-        // SAFETY: memory that was allocated as mapped, and room for the address.
+        // SAFETY: memory that was registered as mapped, and room for the address.
         check(unsafe { (driver.host_device_pointer)(&mut mapped, host, 0) })?;
         Ok((host.cast::<u8>().cast_const(), mapped))
     }

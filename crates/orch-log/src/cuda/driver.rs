@@ -24,6 +24,7 @@ pub(super) struct KernelNode {
 pub(super) const ATTRIBUTE_MAJOR: c_int = 75;
 pub(super) const ATTRIBUTE_MINOR: c_int = 76;
 pub(super) const CAPTURE_MODE_RELAXED: c_int = 2;
+pub(super) const OUT_OF_MEMORY: DriverError = DriverError(2);
 pub(super) const CAPTURE_ACTIVE: c_int = 1;
 pub(super) const HOST_PORTABLE_AND_MAPPED: c_uint = 1 | 2;
 pub(super) const STREAM_NON_BLOCKING: c_uint = 1;
@@ -43,7 +44,7 @@ functions! {
         device_get_attribute: "cuDeviceGetAttribute" (*mut c_int, c_int, c_int);
         exchange_capture_mode: "cuThreadExchangeStreamCaptureMode" (*mut c_int);
         allocate: "cuMemAlloc_v2" (*mut u64, usize);
-        host_allocate: "cuMemHostAlloc" (*mut *mut c_void, usize, c_uint);
+        host_register: "cuMemHostRegister_v2" (*mut c_void, usize, c_uint);
         host_device_pointer: "cuMemHostGetDevicePointer_v2" (*mut u64, *mut c_void, c_uint);
         set_bytes: "cuMemsetD8Async" (u64, u8, usize, Handle);
         copy_on_device: "cuMemcpyDtoDAsync_v2" (u64, u64, usize, Handle);

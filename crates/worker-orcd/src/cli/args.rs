@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use candle_core::DType;
 use clap::{Args as ArgsOf, Parser, Subcommand, ValueEnum};
 use worker_orcd::model::{KvType, MatMul};
+use worker_orcd::place::DeviceName;
 
 /// A small inference engine on candle: the candidate that is compared with llama.cpp.
 ///
@@ -48,7 +50,15 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "FILE")]
     pub(crate) force_tokens: Option<PathBuf>,
 
-    /// Multiply with weights widened to f32, or in their storage type
+    /// Where to compute: cpu, cuda or cuda:N (a build with the feature `cuda`)
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceName::Cpu)]
+    pub(crate) device: DeviceName,
+
+    /// Type of dequantised weights, activations and cache
+    #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
+    pub(crate) dtype: DtypeArg,
+
+    /// Multiply with weights widened to that type, or in their storage type
     #[arg(long, value_enum, default_value_t = MatMulArg::Dequantized)]
     pub(crate) matmul: MatMulArg,
 
@@ -84,6 +94,10 @@ pub(crate) struct Generate {
     )]
     pub(crate) fault_token: Option<usize>,
 
+    /// Write the logits of every position there, raw f32, without a trace
+    #[arg(long, value_name = "FILE")]
+    pub(crate) logits: Option<PathBuf>,
+
     /// Print on stderr how long each part took
     #[arg(long)]
     pub(crate) timings: bool,
@@ -102,7 +116,7 @@ pub(crate) struct Tokenize {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum MatMulArg {
-    /// In f32
+    /// Widened
     Dequantized,
     /// As stored
     Quantized,
@@ -130,6 +144,26 @@ impl From<KvTypeArg> for KvType {
         match arg {
             KvTypeArg::F32 => Self::F32,
             KvTypeArg::F16 => Self::F16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DtypeArg {
+    /// Single precision
+    F32,
+    /// Half precision
+    F16,
+    /// bfloat16
+    Bf16,
+}
+
+impl From<DtypeArg> for DType {
+    fn from(arg: DtypeArg) -> Self {
+        match arg {
+            DtypeArg::F32 => Self::F32,
+            DtypeArg::F16 => Self::F16,
+            DtypeArg::Bf16 => Self::BF16,
         }
     }
 }

@@ -9,10 +9,12 @@ use worker_orcd::generate::{Continuation, Script, generate};
 use worker_orcd::gguf::GgufFile;
 use worker_orcd::model::{KvType, MatMul, Model};
 use worker_orcd::ops::Engine;
+use worker_orcd::place::Place;
 use worker_orcd::tokenizer::Tokenizer;
 use worker_orcd::{Error, describe};
 
-use super::args::Generate;
+use super::args::{DtypeArg, Generate};
+use super::logits::LogitsFile;
 use super::progress::bar;
 use super::{Failure, warn};
 
@@ -21,6 +23,10 @@ const DEFAULT_PICKS: usize = 16;
 
 pub(crate) fn run(args: &Generate) -> Result<(), Failure> {
     set_threads(args.threads);
+    if args.fault.is_some() && args.dtype != DtypeArg::F32 {
+        return Err("mistakes are planted in f32 only: --fault needs --dtype f32".into());
+    }
+    let place = Place::open(args.device, args.dtype.into())?;
     let mut file = GgufFile::open(&args.model)?;
     let forced = args.force_tokens.as_deref().map(Forced::read).transpose()?;
     let tokenizer = Tokenizer::from_metadata(file.metadata());
@@ -34,7 +40,7 @@ pub(crate) fn run(args: &Generate) -> Result<(), Failure> {
     let digest = describe::logging().then(|| thread::spawn(file.sha256()));
     let matmul = MatMul::from(args.matmul);
     let loading = bar("loading", 0);
-    let model = Model::load(&mut file, matmul, engine, &mut |done, of| {
+    let model = Model::load(&mut file, matmul, place, engine, &mut |done, of| {
         loading.set_length(of as u64);
         loading.set_position(done as u64);
     })?;
@@ -47,6 +53,7 @@ pub(crate) fn run(args: &Generate) -> Result<(), Failure> {
         sha256: digest.and_then(|digest| digest.join().ok()).transpose()?,
         model: &model,
         prompt: args.prompt.as_deref(),
+        device: args.device,
         matmul,
         kv_type,
         forced: args.force_tokens.is_some(),
@@ -60,9 +67,11 @@ pub(crate) fn run(args: &Generate) -> Result<(), Failure> {
 
     let generating = bar("generating", script.positions());
     let mut times = vec![Instant::now()];
-    let continuation = generate(&model, &script, kv_type, &mut |position| {
+    let mut logits_file = args.logits.as_deref().map(LogitsFile::create).transpose()?;
+    let continuation = generate(&model, &script, kv_type, &mut |position, logits| {
         times.push(Instant::now());
         generating.set_position(position as u64);
+        logits_file.as_mut().map_or(Ok(()), |file| file.add(logits))
     })?;
     generating.finish_and_clear();
     let mut tokens = script.tokens();

@@ -3,6 +3,7 @@
 mod args;
 mod faults;
 mod generate;
+mod logits;
 mod progress;
 mod tokenize;
 

@@ -1,6 +1,6 @@
 //! Mistakes in the key-value cache.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::replace::{self, Built};
 use super::{Fault, Param};
@@ -76,7 +76,7 @@ pub(super) const FAULTS: &[Fault] = &[
                 let kept: Vec<f32> = (at.first..at.first + at.rows)
                     .map(|position| f32::from((position + 1) % every != 0))
                     .collect();
-                let kept = Tensor::from_vec(kept, (at.rows, 1, 1), &Device::Cpu)?;
+                let kept = Tensor::from_vec(kept, (at.rows, 1, 1), k.device())?;
                 Ok((k.broadcast_mul(&kept)?, v.broadcast_mul(&kept)?))
             })
         },

@@ -95,7 +95,7 @@ pub(super) const FAULTS: &[Fault] = &[
                     return Ok(probs);
                 }
                 let shown = causal_mask(at.first, at.rows, scores.dim(2)?)?.exp()?;
-                probs.broadcast_mul(&shown)
+                probs.broadcast_mul(&shown.to_device(probs.device())?)
             })
         },
         ..FAMILY

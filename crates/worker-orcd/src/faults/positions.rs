@@ -60,7 +60,7 @@ pub(super) const FAULTS: &[Fault] = &[
         build: |_, _| {
             replace::rope(|_, _, x, rotation| {
                 let heads: Vec<usize> = (0..x.dim(1)?).collect();
-                let by_head = Rotation::new(&rotation.config, &heads)?;
+                let by_head = rotation.at(&heads)?;
                 rotate(&x.transpose(0, 1)?.contiguous()?, &by_head)?.transpose(0, 1)
             })
         },
@@ -105,5 +105,5 @@ pub(super) const FAULTS: &[Fault] = &[
 /// Rotates as if tokens stood elsewhere.
 fn placed(x: &Tensor, rotation: &Rotation, place: impl Fn(usize) -> usize) -> Result<Tensor> {
     let places: Vec<usize> = rotation.positions.iter().map(|p| place(*p)).collect();
-    rotate(x, &Rotation::new(&rotation.config, &places)?)
+    rotate(x, &rotation.at(&places)?)
 }

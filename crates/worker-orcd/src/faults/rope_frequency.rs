@@ -9,6 +9,7 @@ use super::rope_pairing::with_tables;
 use super::{Fault, Needs, Param};
 use crate::config::RopeConfig;
 use crate::ops::{Rotation, rotate};
+use crate::place::Place;
 
 const FAMILY: Fault = Fault {
     family: "rope_frequency",
@@ -136,7 +137,10 @@ pub(super) fn turned(
 ) -> Result<Tensor> {
     let mut config = rotation.config.clone();
     change(&mut config);
-    rotate(x, &Rotation::new(&config, &rotation.positions)?)
+    rotate(
+        x,
+        &Rotation::new(&config, &rotation.positions, &Place::of(&rotation.cos))?,
+    )
 }
 
 /// A base that other models have.

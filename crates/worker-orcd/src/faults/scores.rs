@@ -61,7 +61,7 @@ pub(super) const FAULTS: &[Fault] = &[
                     None => scores.clone(),
                 };
                 let (heads, rows, kv) = masked.dims3()?;
-                let sink = Tensor::full(logit, (heads, rows, 1), &Device::Cpu)?;
+                let sink = Tensor::full(logit, (heads, rows, 1), masked.device())?;
                 let with_sink = Tensor::cat(&[&masked, &sink], D::Minus1)?;
                 softmax(&with_sink, None)?
                     .narrow(D::Minus1, 0, kv)?
@@ -77,7 +77,10 @@ pub(super) const FAULTS: &[Fault] = &[
         build: |_, _| {
             replace::softmax(|at, scores, mask| {
                 let (heads, rows, kv) = scores.dims3()?;
-                softmax(&(scores + alibi(heads, at.first, rows, kv)?)?, mask)
+                softmax(
+                    &(scores + alibi(heads, at.first, rows, kv, scores.device())?)?,
+                    mask,
+                )
             })
         },
         ..FAMILY
@@ -90,7 +93,7 @@ fn capped(x: &Tensor, cap: f64) -> Result<Tensor> {
 }
 
 /// `−2^(−8 (h + 1) / heads) · distance`. Source: Press et al. 2021.
-fn alibi(heads: usize, first: usize, rows: usize, kv: usize) -> Result<Tensor> {
+fn alibi(heads: usize, first: usize, rows: usize, kv: usize, device: &Device) -> Result<Tensor> {
     let mut bias = Vec::with_capacity(heads * rows * kv);
     for head in 0..heads {
         let slope = 2f32.powf(-8.0 * (head + 1) as f32 / heads as f32);
@@ -98,5 +101,5 @@ fn alibi(heads: usize, first: usize, rows: usize, kv: usize) -> Result<Tensor> {
             bias.extend((0..kv).map(|column| -slope * row.abs_diff(column) as f32));
         }
     }
-    Tensor::from_vec(bias, (heads, rows, kv), &Device::Cpu)
+    Tensor::from_vec(bias, (heads, rows, kv), device)
 }

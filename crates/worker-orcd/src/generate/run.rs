@@ -7,6 +7,7 @@ use orch_log::forced::Batch;
 use super::Script;
 use crate::error::{Error, Result};
 use crate::model::{Cache, KvType, Model};
+use crate::place::Place;
 
 /// What came after the prompt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,16 +38,16 @@ impl Continuation {
 ///
 /// An end-of-sequence token ends nothing: what follows is as good a function to compare.
 ///
-/// `progress` is called after each pass with the positions fed.
+/// `progress` is called after each pass with the positions fed so far and the pass's logits, `[tokens, vocabulary]`.
 ///
 /// # Errors
 ///
-/// When a token is not in the vocabulary, the positions are more than the model has, or an operation fails.
+/// When `progress` does. When a token is not in the vocabulary, the positions are more than the model has, or an operation fails.
 pub fn generate(
     model: &Model,
     script: &Script,
     kv_type: KvType,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
 ) -> Result<Continuation> {
     let positions = script.positions();
     let context = model.config().context;
@@ -57,7 +58,7 @@ pub fn generate(
         )));
     }
     check_vocabulary(model, script)?;
-    let mut cache = Cache::new(model.config(), positions, kv_type)
+    let mut cache = Cache::new(model.config(), positions, kv_type, model.place())
         .map_err(Error::compute("making the key-value cache"))?;
     let mut continuation = Continuation {
         forced: script.tokens().split_off(script.prompt),
@@ -92,7 +93,7 @@ pub fn generate(
                     .push(greedy(&logits, row).map_err(Error::compute(&pass))?);
             }
         }
-        progress(position);
+        progress(position, &logits)?;
     }
     Ok(continuation)
 }
@@ -111,7 +112,9 @@ fn check_vocabulary(model: &Model, script: &Script) -> Result<()> {
     }
 }
 
-/// The token with the largest logit; of equals the first, as llama.cpp's greedy sampler takes it.
+/// The token with the largest logit; of equals the first, as llama.cpp's greedy sampler takes it. Found on the host, since a
+/// device takes any of them.
 fn greedy(logits: &Tensor, row: usize) -> candle_core::Result<u32> {
-    logits.i(row)?.argmax(D::Minus1)?.to_scalar()
+    let row = Place::default().bring(&logits.i(row)?)?;
+    row.argmax(D::Minus1)?.to_scalar()
 }

@@ -7,6 +7,7 @@ use super::labels::{AttentionLabels, Label};
 use crate::ops::{
     At, Engine, Heads, Linear, Norm, Operations, Projection, QueryOrKey, Rotation, Which,
 };
+use crate::place::Place;
 use crate::trace::Pass;
 
 pub(super) struct Attention {
@@ -60,6 +61,9 @@ impl Attention {
         let scores = ops.scores(at, &q, &keys)?;
         pass.log_heads_first(&name.scores, &scores);
         let mask = ops.mask(at, keys.dim(0)?)?;
+        let mask = mask
+            .map(|mask| Place::of(&scores).bring(&mask))
+            .transpose()?;
         let probs = ops.softmax(at, &scores, mask.as_ref())?;
         pass.log_heads_first(&name.probs, &probs);
         let context = ops.context(at, &probs, &values)?;

@@ -1,8 +1,9 @@
 //! The key-value cache.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use crate::config::Config;
+use crate::place::Place;
 
 /// Precision in which keys and values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +36,8 @@ impl Cache {
     /// # Errors
     ///
     /// When the memory cannot be had.
-    pub fn new(config: &Config, capacity: usize, kv_type: KvType) -> Result<Self> {
-        let layer = || LayerCache::new(capacity, config.kv_heads, config.head_dim, kv_type);
+    pub fn new(config: &Config, capacity: usize, kv_type: KvType, place: &Place) -> Result<Self> {
+        let layer = || LayerCache::new(capacity, config.kv_heads, config.head_dim, kv_type, place);
         Ok(Self {
             layers: (0..config.layers).map(|_| layer()).collect::<Result<_>>()?,
             capacity,
@@ -57,8 +58,14 @@ pub struct LayerCache {
 }
 
 impl LayerCache {
-    fn new(capacity: usize, heads: usize, head_dim: usize, kv_type: KvType) -> Result<Self> {
-        let empty = || Tensor::zeros((capacity, heads, head_dim), DType::F32, &Device::Cpu);
+    fn new(
+        capacity: usize,
+        heads: usize,
+        head_dim: usize,
+        kv_type: KvType,
+        place: &Place,
+    ) -> Result<Self> {
+        let empty = || Tensor::zeros((capacity, heads, head_dim), place.dtype, &place.device);
         Ok(Self {
             keys: empty()?,
             values: empty()?,
@@ -93,7 +100,7 @@ impl LayerCache {
             KvType::F32 => tensor.contiguous(),
             KvType::F16 => tensor
                 .to_dtype(DType::F16)?
-                .to_dtype(DType::F32)?
+                .to_dtype(tensor.dtype())?
                 .contiguous(),
         }
     }
@@ -102,6 +109,7 @@ impl LayerCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
 
     #[test]
     fn tokens_are_appended_and_rounded_when_asked() {
@@ -110,7 +118,7 @@ mod tests {
             Tensor::from_vec(values.to_vec(), (values.len(), 1, 1), &Device::Cpu).unwrap()
         };
         for (kv_type, kept) in [(KvType::F32, 2049.0), (KvType::F16, 2048.0)] {
-            let mut cache = LayerCache::new(4, 1, 1, kv_type).unwrap();
+            let mut cache = LayerCache::new(4, 1, 1, kv_type, &Place::default()).unwrap();
             cache
                 .store(0, &rows(&[1.0, 2.0]), &rows(&[-1.0, -2.0]))
                 .unwrap();

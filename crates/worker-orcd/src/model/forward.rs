@@ -1,6 +1,6 @@
 //! The forward pass.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::attention::Attention;
 use super::cache::{Cache, LayerCache};
@@ -8,12 +8,14 @@ use super::feed_forward::FeedForward;
 use super::labels::{BlockLabels, ModelLabels};
 use crate::config::Config;
 use crate::ops::{At, Branch, Engine, Linear, Norm, Operations, Projection, Rotation, Which};
+use crate::place::Place;
 use crate::trace::Pass;
 
 /// A loaded model.
 pub struct Model {
     pub(super) config: Config,
     pub(super) ops: Engine,
+    pub(super) place: Place,
     pub(super) embedding: Tensor,
     /// Learned positions, `[context, embedding]`.
     pub(super) positions: Option<Tensor>,
@@ -35,6 +37,11 @@ impl Model {
     /// The model's hyper-parameters.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Where and in which type it computes.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Number of tokens in the vocabulary.
@@ -76,11 +83,11 @@ impl Model {
         let positions: Vec<usize> = (first..first + tokens.len()).collect();
         let rope = self.config.rope.as_ref();
         let rotation = rope
-            .map(|rope| Rotation::new(rope, &positions))
+            .map(|rope| Rotation::new(rope, &positions, &self.place))
             .transpose()?;
         pass.log_tokens(tokens);
 
-        let ids = Tensor::new(tokens, &Device::Cpu)?;
+        let ids = Tensor::new(tokens, &self.place.device)?;
         let mut x = ops.embed(at, &self.embedding, &ids)?;
         if let Some(table) = &self.positions {
             x = ops.embed_positions(at, table, &x)?;
@@ -97,6 +104,7 @@ impl Model {
         pass.log(&self.labels.final_norm, &x);
         let logits = ops.project(at, Projection::Logits, &x, &self.logits)?;
         pass.log(&self.labels.logits, &logits);
+        pass.end(&logits);
         Ok(logits)
     }
 }

@@ -11,11 +11,12 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gguf::GgufFile;
 use crate::ops::{Engine, Heads, Linear, Norm, Operations, Slot};
+use crate::place::Place;
 
 /// How a model is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MatMul {
-    /// Weights widened to f32 once; products in f32.
+    /// Weights widened once to the type of the activations, in which products are taken.
     #[default]
     Dequantized,
     /// Weights kept in their storage type; candle quantises the activations to match.
@@ -41,6 +42,7 @@ impl Model {
     pub fn load(
         file: &mut GgufFile,
         matmul: MatMul,
+        place: Place,
         ops: Engine,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
@@ -50,6 +52,7 @@ impl Model {
             config: &config,
             ops: &ops,
             matmul,
+            place: &place,
         };
         let embedding = loader.dense("token_embd.weight")?;
         let positions = match config.architecture.positions {
@@ -76,6 +79,7 @@ impl Model {
         Ok(Self {
             config,
             ops,
+            place,
             embedding,
             positions,
             blocks,
@@ -92,6 +96,7 @@ struct Loader<'a> {
     config: &'a Config,
     ops: &'a Engine,
     matmul: MatMul,
+    place: &'a Place,
 }
 
 impl Loader<'_> {
@@ -194,7 +199,7 @@ impl Loader<'_> {
         let quantised = self.matmul == MatMul::Quantized;
         self.ops
             .matrix(slot, stored)
-            .and_then(|matrix| Linear::new(matrix, bias, quantised))
+            .and_then(|matrix| Linear::new(matrix, bias, quantised, self.place))
             .map_err(Error::compute(format_args!(
                 "loading `{}`",
                 slot.full_name()
@@ -247,17 +252,18 @@ impl Loader<'_> {
         stored
             .dequantize(&Device::Cpu)
             .and_then(|vector| self.ops.vector(slot, vector))
+            .and_then(|vector| vector.map(|vector| self.place.bring(&vector)).transpose())
             .map_err(Error::compute(format_args!("loading `{name}`")))
     }
 
-    /// A matrix in f32 whatever the mode: a table of which single rows are read.
+    /// A dequantised matrix whatever the mode: a table of which single rows are read.
     fn dense(&mut self, name: &str) -> Result<Tensor> {
         let slot = Slot { layer: None, name };
         let stored = self.file.tensor(&self.ops.source(slot))?;
         self.expect_shape(slot, &stored.shape().dims()[1..], &[self.config.embedding])?;
         self.ops
             .matrix(slot, stored)
-            .and_then(|matrix| matrix.into_dense())
+            .and_then(|matrix| self.place.bring(&matrix.into_dense()?))
             .map_err(Error::compute(format_args!("loading `{name}`")))
     }
 

@@ -1,6 +1,6 @@
 //! The feed-forward network's non-linearity.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use half::f16;
 
 use crate::arch::Activation;
@@ -17,6 +17,8 @@ use crate::arch::Activation;
 pub fn activate(activation: Activation, gate: &Tensor, up: Option<&Tensor>) -> Result<Tensor> {
     let activated = match activation {
         Activation::Silu => gate.silu()?,
+        // Devices have no table: ggml computes the formula there, as candle does.
+        Activation::Gelu if !gate.device().is_cpu() => gate.gelu()?,
         Activation::Gelu => gelu(gate)?,
     };
     match up {
@@ -37,7 +39,7 @@ pub fn activate(activation: Activation, gate: &Tensor, up: Option<&Tensor>) -> R
 ///
 /// # Errors
 ///
-/// When the tensor is not f32.
+/// When the memory cannot be had.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     each(x, |x| match x {
         x if x <= -10.0 => 0.0,
@@ -55,9 +57,9 @@ pub(crate) fn gelu_tanh(x: f32) -> f32 {
 
 /// Applies a function to each element.
 pub(crate) fn each(x: &Tensor, function: impl Fn(f32) -> f32) -> Result<Tensor> {
-    let values = x.flatten_all()?.to_vec1::<f32>()?;
+    let values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let values: Vec<f32> = values.into_iter().map(function).collect();
-    Tensor::from_vec(values, x.shape(), x.device())
+    Tensor::from_vec(values, x.shape(), x.device())?.to_dtype(x.dtype())
 }
 
 #[cfg(test)]

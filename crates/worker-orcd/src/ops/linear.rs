@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{Module, Result, Tensor};
+use candle_core::quantized::{QMatMul, QStorage, QTensor};
+use candle_core::{DType, Device, Module, Result, Tensor};
+
+use crate::place::Place;
 
 /// A weight matrix, `[out, in]`, as it came out of the file or as plain f32.
 pub enum Matrix {
@@ -39,17 +41,23 @@ enum Weight {
 }
 
 impl Linear {
-    /// Prepares a product with `matrix`, in its storage type when `quantised`, else in f32.
+    /// Prepares a product at `place` with `matrix`, in its storage type when `quantised`, else in the place's.
     ///
     /// # Errors
     ///
     /// When the matrix cannot be dequantised.
-    pub fn new(matrix: Matrix, bias: Option<Tensor>, quantised: bool) -> Result<Self> {
+    pub fn new(
+        matrix: Matrix,
+        bias: Option<Tensor>,
+        quantised: bool,
+        place: &Place,
+    ) -> Result<Self> {
         let weight = match matrix {
             Matrix::Stored(stored) if quantised => {
+                let stored = on_device(stored, &place.device)?;
                 Weight::Quantised(QMatMul::from_arc(Arc::new(stored))?)
             }
-            other => Weight::Dense(other.into_dense()?),
+            other => Weight::Dense(place.bring(&other.into_dense()?)?),
         };
         Ok(Self { weight, bias })
     }
@@ -92,9 +100,22 @@ impl Linear {
     pub fn product(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
             Weight::Dense(weight) => blocked_product(x, weight),
-            Weight::Quantised(weight) => weight.forward(x),
+            // candle multiplies quantised weights with f32 only.
+            Weight::Quantised(weight) => {
+                let product = weight.forward(&x.to_dtype(DType::F32)?.contiguous()?)?;
+                product.to_dtype(x.dtype())
+            }
         }
     }
+}
+
+/// The matrix on `device`, its blocks as they are.
+fn on_device(stored: QTensor, device: &Device) -> Result<QTensor> {
+    if device.is_cpu() {
+        return Ok(stored);
+    }
+    let storage = QStorage::from_data(stored.data()?, device, stored.dtype())?;
+    QTensor::new(storage, stored.shape().clone())
 }
 
 /// Columns whose products are summed before the sum is added to those of other columns.
@@ -112,8 +133,8 @@ fn blocked_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         x.narrow(1, start, width)?
             .matmul(&weight.narrow(1, start, width)?.t()?)
     };
-    // A single row is summed in interleaved lanes already, and faster in one go.
-    if x.dim(0)? == 1 || columns <= BLOCK {
+    // A single row is summed in interleaved lanes already, and faster in one go; a GPU sums in tiles.
+    if x.dim(0)? == 1 || columns <= BLOCK || !x.device().is_cpu() {
         return x.matmul(&weight.t()?);
     }
     let mut sum = block(0)?;

@@ -5,6 +5,7 @@ use candle_nn::rotary_emb;
 
 use crate::arch::Pairing;
 use crate::config::RopeConfig;
+use crate::place::Place;
 
 /// The rotation of each token of one forward pass, shared by all layers.
 pub struct Rotation {
@@ -19,12 +20,12 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The rotation at `positions`.
+    /// The rotation at `positions`, for tensors at `place`; the angles are the host's everywhere.
     ///
     /// # Errors
     ///
     /// When a tensor cannot be made.
-    pub fn new(config: &RopeConfig, positions: &[usize]) -> Result<Self> {
+    pub fn new(config: &RopeConfig, positions: &[usize], place: &Place) -> Result<Self> {
         let angles: Vec<f32> = positions
             .iter()
             .flat_map(|&position| angles(config, position))
@@ -33,9 +34,18 @@ impl Rotation {
         Ok(Self {
             config: config.clone(),
             positions: positions.to_vec(),
-            cos: angles.cos()?,
-            sin: angles.sin()?,
+            cos: place.bring(&angles.cos()?)?,
+            sin: place.bring(&angles.sin()?)?,
         })
+    }
+
+    /// The same rotation at other positions.
+    ///
+    /// # Errors
+    ///
+    /// When a tensor cannot be made.
+    pub fn at(&self, positions: &[usize]) -> Result<Self> {
+        Self::new(&self.config, positions, &Place::of(&self.cos))
     }
 }
 
@@ -130,7 +140,8 @@ mod tests {
             (Pairing::Adjacent, 4),
             (Pairing::HalfSplit, 6),
         ] {
-            let rotation = Rotation::new(&config(pairing, dims), &[5, 6]).unwrap();
+            let rotation =
+                Rotation::new(&config(pairing, dims), &[5, 6], &Place::default()).unwrap();
             let turned = rotate(&tensor, &rotation)
                 .unwrap()
                 .to_vec3::<f32>()

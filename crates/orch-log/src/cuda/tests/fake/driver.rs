@@ -37,9 +37,7 @@ fake! {
         store(mode, with(|fake| std::mem::replace(&mut fake.mode, wanted)))
     }
     allocate(address: *mut u64, bytes: usize) { memory(bytes).map_or(OUT_OF_MEMORY, |memory| store(address, memory)) }
-    host_allocate(address: *mut *mut c_void, bytes: usize, _flags: c_uint) {
-        memory(bytes).map_or(OUT_OF_MEMORY, |memory| store(address, ptr::with_exposed_provenance_mut(memory as usize)))
-    }
+    host_register(_host: *mut c_void, _bytes: usize, _flags: c_uint) { 0 }
     host_device_pointer(device: *mut u64, host: *mut c_void, _flags: c_uint) { store(device, host.expose_provenance() as u64) }
     set_bytes(at: u64, byte: u8, bytes: usize, _stream: Handle) { (0..bytes as u64).for_each(|offset| write(at + offset, byte)); 0 }
     copy_on_device(to: u64, from: u64, bytes: usize, _stream: Handle) {
@@ -125,7 +123,7 @@ pub(super) const DRIVER: Driver = Driver {
     device_get_attribute,
     exchange_capture_mode,
     allocate,
-    host_allocate,
+    host_register,
     host_device_pointer,
     set_bytes,
     copy_on_device,
