@@ -97,7 +97,14 @@ impl Place {
 /// The CUDA device `number`, with a stream of its own that can be captured.
 #[cfg(feature = "cuda")]
 fn cuda(number: usize) -> Result<Device> {
-    Device::new_cuda_with_stream(number).map_err(|error| {
+    let open = || {
+        let device = Device::new_cuda_with_stream(number)?;
+        // SAFETY: everything of ours is enqueued in the device's one stream, so that no event has to order anything. Events
+        // would end a capture.
+        unsafe { device.as_cuda_device()?.disable_event_tracking() };
+        Ok(device)
+    };
+    open().map_err(|error: candle_core::Error| {
         Error::Setting(format!(
             "CUDA device {number} cannot be used: {}; is there an NVIDIA GPU with its driver (`nvidia-smi` lists them)? \
              `--device cpu` needs none",

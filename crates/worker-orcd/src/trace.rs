@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, Layout, Storage, Tensor};
 use candle_core::{CudaStorage, cuda_backend::CudaStorageSlice};
 use orch_log::{Element, TensorView, orch_log};
 #[cfg(feature = "cuda")]
-use orch_log::{orch_log_cuda, orch_log_cuda_step};
+use orch_log::{cuda::Position, orch_log_cuda, orch_log_cuda_step};
 
 use crate::model::labels::Label;
 use crate::place::Place;
@@ -19,9 +19,28 @@ pub(crate) struct Pass {
     pub(crate) rows: usize,
     /// Forward pass, 0 = prefill.
     pub(crate) step: u64,
+    /// Nothing is logged: the pass is a rehearsal.
+    #[cfg(feature = "cuda")]
+    pub(crate) is_silent: bool,
+    /// Of a captured pass: where its replays find their position.
+    #[cfg(feature = "cuda")]
+    pub(crate) counter: Option<Position>,
 }
 
 impl Pass {
+    /// A pass over `rows` tokens from the position `first` on.
+    pub(crate) fn new(first: usize, rows: usize, step: u64) -> Self {
+        Self {
+            first,
+            rows,
+            step,
+            #[cfg(feature = "cuda")]
+            is_silent: false,
+            #[cfg(feature = "cuda")]
+            counter: None,
+        }
+    }
+
     /// Logs the ids of the pass, its first record.
     pub(crate) fn log_tokens(&self, ids: &[u32]) {
         if self.wants("tokens") {
@@ -40,16 +59,35 @@ impl Pass {
 
     /// Logs `[heads, tokens, kv]` as `[tokens, heads, kv]`.
     pub(crate) fn log_heads_first(&self, label: &Label, tensor: &Tensor) {
+        // A captured pass attends over the whole cache, most of which is no position yet.
+        #[cfg(feature = "cuda")]
+        if self.counter.is_some() {
+            return;
+        }
         if self.wants(&label.name)
             && let Ok(tokens_first) = tensor.transpose(0, 1)
         {
-            self.write(label, &tokens_first);
+            // A device brings only tensors without gaps to the host whole.
+            let whole = if tokens_first.device().is_cpu() {
+                Ok(tokens_first)
+            } else {
+                tokens_first.contiguous()
+            };
+            if let Ok(tensor) = whole {
+                self.write(label, &tensor);
+            }
         }
     }
 
     /// Whether a record would be kept: a test without a copy. Without the feature `orch_logging` this
     /// is a constant, and nothing remains of the calls above.
     fn wants(&self, name: &str) -> bool {
+        #[cfg(feature = "cuda")]
+        if self.is_silent || self.counter.is_some() {
+            // Which positions are wanted is asked when a replay has logged.
+            let passes = |log: &orch_log::Recorder| log.settings().filter.passes(name);
+            return !self.is_silent && orch_log::ENABLED && orch_log::global().is_some_and(passes);
+        }
         orch_log::ENABLED
             && orch_log::global().is_some_and(|log| log.wants(name, self.first as i64, self.rows))
     }
@@ -99,11 +137,12 @@ impl Pass {
             .collect();
         let (src, inputs) = label.src();
         let stream = storage.device.cuda_stream();
+        let position = self.counter.unwrap_or(Position::from(self.first));
         macro_rules! log {
             ($data:expr, $dtype:literal) => {
                 orch_log_cuda!(
                     &label.name, $data.slice(layout.start_offset()..), layout.shape().elem_count(), $dtype, layout.dims(),
-                    self.first, stream; n_tokens = self.rows, op = label.op, src = &src[..inputs], strides = &strides
+                    position, stream; n_tokens = self.rows, op = label.op, src = &src[..inputs], strides = &strides
                 )
             };
         }
@@ -119,7 +158,7 @@ impl Pass {
     /// Ends the pass: on a device, what comes next belongs to the next step.
     pub(crate) fn end(&self, _last: &Tensor) {
         #[cfg(feature = "cuda")]
-        if let candle_core::Device::Cuda(device) = _last.device() {
+        if let (false, candle_core::Device::Cuda(device)) = (self.is_silent, _last.device()) {
             orch_log_cuda_step!(device.cuda_stream());
         }
     }

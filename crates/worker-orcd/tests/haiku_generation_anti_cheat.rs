@@ -98,7 +98,7 @@ fn worker(model: &Path, engine: EngineOf, prompt: &str, picks: usize) -> Haiku {
     println!("device:    {device}");
     let (matmul, kv_type) = (MatMul::Dequantized, KvType::F32);
     let model = Model::load(&mut file, matmul, place, engine, &mut |_, _| ()).unwrap();
-    let continuation = generate(&model, &script, kv_type, &mut |_, _| Ok(())).unwrap();
+    let continuation = generate(&model, &script, kv_type, false, &mut |_, _| Ok(())).unwrap();
     let description = Description {
         file: &file,
         sha256: None,

@@ -54,6 +54,11 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceName::Cpu)]
     pub(crate) device: DeviceName,
 
+    /// Decode in a captured CUDA graph. Attention then goes over the whole cache, its empty places masked, and its
+    /// scores and probabilities are not logged
+    #[arg(long)]
+    pub(crate) graph: bool,
+
     /// Type of dequantised weights, activations and cache
     #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
     pub(crate) dtype: DtypeArg,

@@ -9,7 +9,7 @@ use worker_orcd::generate::{Continuation, Script, generate};
 use worker_orcd::gguf::GgufFile;
 use worker_orcd::model::{KvType, MatMul, Model};
 use worker_orcd::ops::Engine;
-use worker_orcd::place::Place;
+use worker_orcd::place::{DeviceName, Place};
 use worker_orcd::tokenizer::Tokenizer;
 use worker_orcd::{Error, describe};
 
@@ -25,6 +25,9 @@ pub(crate) fn run(args: &Generate) -> Result<(), Failure> {
     set_threads(args.threads);
     if args.fault.is_some() && args.dtype != DtypeArg::F32 {
         return Err("mistakes are planted in f32 only: --fault needs --dtype f32".into());
+    }
+    if args.graph && args.device == DeviceName::Cpu {
+        return Err("--graph needs --device cuda".into());
     }
     let place = Place::open(args.device, args.dtype.into())?;
     let mut file = GgufFile::open(&args.model)?;
@@ -68,11 +71,17 @@ pub(crate) fn run(args: &Generate) -> Result<(), Failure> {
     let generating = bar("generating", script.positions());
     let mut times = vec![Instant::now()];
     let mut logits_file = args.logits.as_deref().map(LogitsFile::create).transpose()?;
-    let continuation = generate(&model, &script, kv_type, &mut |position, logits| {
-        times.push(Instant::now());
-        generating.set_position(position as u64);
-        logits_file.as_mut().map_or(Ok(()), |file| file.add(logits))
-    })?;
+    let continuation = generate(
+        &model,
+        &script,
+        kv_type,
+        args.graph,
+        &mut |position, logits| {
+            times.push(Instant::now());
+            generating.set_position(position as u64);
+            logits_file.as_mut().map_or(Ok(()), |file| file.add(logits))
+        },
+    )?;
     generating.finish_and_clear();
     let mut tokens = script.tokens();
     tokens.truncate(script.prompt);

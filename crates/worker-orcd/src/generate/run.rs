@@ -38,6 +38,8 @@ impl Continuation {
 ///
 /// An end-of-sequence token ends nothing: what follows is as good a function to compare.
 ///
+/// With `graph` single tokens are fed through a captured CUDA graph, which needs a model on a CUDA device.
+///
 /// `progress` is called after each pass with the positions fed so far and the pass's logits, `[tokens, vocabulary]`.
 ///
 /// # Errors
@@ -47,6 +49,7 @@ pub fn generate(
     model: &Model,
     script: &Script,
     kv_type: KvType,
+    graph: bool,
     progress: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
 ) -> Result<Continuation> {
     let positions = script.positions();
@@ -64,6 +67,7 @@ pub fn generate(
         forced: script.tokens().split_off(script.prompt),
         own: Vec::new(),
     };
+    let mut decoder = Decoder::new(model);
     let mut position = 0;
     let mut given = script.batches.iter().cloned();
     let mut step = 0;
@@ -78,9 +82,11 @@ pub fn generate(
             (None, None) => break,
         };
         let pass = format!("forward pass {} (positions from {position} on)", batch.step);
-        let logits = model
-            .forward(&batch.tokens, position, batch.step, &mut cache)
-            .map_err(Error::compute(&pass))?;
+        let logits = match batch.tokens[..] {
+            [token] if graph => decoder.decode(token, position, batch.step, &mut cache),
+            _ => model.forward(&batch.tokens, position, batch.step, &mut cache),
+        }
+        .map_err(Error::compute(&pass))?;
         position += batch.tokens.len();
         step = batch.step + 1;
         // Row r predicts the token after it; rows before the prompt's last predict the prompt.
@@ -117,4 +123,52 @@ fn check_vocabulary(model: &Model, script: &Script) -> Result<()> {
 fn greedy(logits: &Tensor, row: usize) -> candle_core::Result<u32> {
     let row = Place::default().bring(&logits.i(row)?)?;
     row.argmax(D::Minus1)?.to_scalar()
+}
+
+/// Feeds single tokens through a graph that the first of them captures.
+#[cfg(feature = "cuda")]
+struct Decoder<'a> {
+    model: &'a Model,
+    graph: Option<crate::model::DecodeGraph<'a>>,
+}
+
+#[cfg(feature = "cuda")]
+impl<'a> Decoder<'a> {
+    fn new(model: &'a Model) -> Self {
+        Self { model, graph: None }
+    }
+
+    fn decode(
+        &mut self,
+        token: u32,
+        position: usize,
+        step: u64,
+        cache: &mut Cache,
+    ) -> candle_core::Result<Tensor> {
+        let graph = match self.graph.take() {
+            Some(graph) => graph,
+            None => crate::model::DecodeGraph::capture(self.model, cache, position)?,
+        };
+        self.graph.insert(graph).run(token, position, step)
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+struct Decoder;
+
+#[cfg(not(feature = "cuda"))]
+impl Decoder {
+    fn new(_model: &Model) -> Self {
+        Self
+    }
+
+    fn decode(
+        &mut self,
+        _token: u32,
+        _position: usize,
+        _step: u64,
+        _cache: &mut Cache,
+    ) -> candle_core::Result<Tensor> {
+        candle_core::bail!("a graph needs a build with the feature `cuda`")
+    }
 }

@@ -3,10 +3,9 @@
 use candle_core::{Result, Tensor};
 
 use super::cache::LayerCache;
+use super::forward::Given;
 use super::labels::{AttentionLabels, Label};
-use crate::ops::{
-    At, Engine, Heads, Linear, Norm, Operations, Projection, QueryOrKey, Rotation, Which,
-};
+use crate::ops::{At, Engine, Heads, Linear, Norm, Operations, Projection, QueryOrKey, Which};
 use crate::place::Place;
 use crate::trace::Pass;
 
@@ -28,16 +27,17 @@ pub(super) enum Projections {
 impl Attention {
     /// `x` is the normed stream, `[tokens, embedding]`; so is the result, before the residual is added.
     ///
-    /// Without a `rotation`, positions are in `x` already.
+    /// Without a rotation, positions are in `x` already.
     pub(super) fn forward(
         &self,
         ops: &Engine,
         at: At,
         x: &Tensor,
-        rotation: Option<&Rotation>,
+        given: &Given<'_>,
         cache: &mut LayerCache,
         pass: &Pass,
     ) -> Result<Tensor> {
+        let rotation = given.rotation;
         let name = &self.labels;
         let [q, k, v] = self.project(ops, at, x)?;
         pass.log(&name.q, &q);
@@ -60,7 +60,10 @@ impl Attention {
         let (keys, values) = ops.remember(at, cache, &k, &v)?;
         let scores = ops.scores(at, &q, &keys)?;
         pass.log_heads_first(&name.scores, &scores);
-        let mask = ops.mask(at, keys.dim(0)?)?;
+        let mask = match given.mask {
+            Some(mask) => Some(mask.clone()),
+            None => ops.mask(at, keys.dim(0)?)?,
+        };
         let mask = mask
             .map(|mask| Place::of(&scores).bring(&mask))
             .transpose()?;

@@ -55,6 +55,8 @@ pub struct LayerCache {
     keys: Tensor,
     values: Tensor,
     kv_type: KvType,
+    /// Set while a graph is captured, see [`LayerCache::write_where`].
+    place_of_next: Option<Tensor>,
 }
 
 impl LayerCache {
@@ -70,6 +72,7 @@ impl LayerCache {
             keys: empty()?,
             values: empty()?,
             kv_type,
+            place_of_next: None,
         })
     }
 
@@ -79,8 +82,28 @@ impl LayerCache {
     ///
     /// When they do not fit.
     pub fn store(&mut self, first: usize, keys: &Tensor, values: &Tensor) -> Result<()> {
-        self.keys.slice_set(&self.rounded(keys)?, 0, first)?;
-        self.values.slice_set(&self.rounded(values)?, 0, first)
+        let (keys, values) = (self.rounded(keys)?, self.rounded(values)?);
+        match &self.place_of_next {
+            None => {
+                self.keys.slice_set(&keys, 0, first)?;
+                self.values.slice_set(&values, 0, first)
+            }
+            Some(place) => {
+                self.keys.scatter_set(place, &keys, 0)?;
+                self.values.scatter_set(place, &values, 0)
+            }
+        }
+    }
+
+    /// From here on [`LayerCache::store`] writes where `place` says when the work is done, whatever position it is given, and
+    /// [`LayerCache::read`] gives the whole cache: shapes and addresses no longer change from token to token. `None` ends it.
+    ///
+    /// # Shape
+    ///
+    /// `[1, kv_heads, head_dim]`, u32, the position in every element.
+    #[cfg(feature = "cuda")]
+    pub(super) fn write_where(&mut self, place: Option<Tensor>) {
+        self.place_of_next = place;
     }
 
     /// The first `length` keys and values, without a copy.
@@ -89,6 +112,9 @@ impl LayerCache {
     ///
     /// When `length` is past the capacity.
     pub fn read(&self, length: usize) -> Result<(Tensor, Tensor)> {
+        if self.place_of_next.is_some() {
+            return Ok((self.keys.clone(), self.values.clone()));
+        }
         Ok((
             self.keys.narrow(0, 0, length)?,
             self.values.narrow(0, 0, length)?,

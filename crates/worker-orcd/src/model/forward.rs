@@ -68,27 +68,31 @@ impl Model {
         step: u64,
         cache: &mut Cache,
     ) -> Result<Tensor> {
-        let ops = &self.ops;
-        let pass = Pass {
-            first,
-            rows: tokens.len(),
-            step,
-        };
-        let at = At {
-            layer: None,
-            first,
-            rows: tokens.len(),
-            step,
-        };
+        let pass = Pass::new(first, tokens.len(), step);
         let positions: Vec<usize> = (first..first + tokens.len()).collect();
         let rope = self.config.rope.as_ref();
         let rotation = rope
             .map(|rope| Rotation::new(rope, &positions, &self.place))
             .transpose()?;
         pass.log_tokens(tokens);
+        let given = Given {
+            ids: &Tensor::new(tokens, &self.place.device)?,
+            rotation: rotation.as_ref(),
+            mask: None,
+        };
+        self.pass(&given, &pass, cache)
+    }
 
-        let ids = Tensor::new(tokens, &self.place.device)?;
-        let mut x = ops.embed(at, &self.embedding, &ids)?;
+    /// The pass itself: nothing in it comes from the host, unless the operations make a mask.
+    pub(super) fn pass(&self, given: &Given<'_>, pass: &Pass, cache: &mut Cache) -> Result<Tensor> {
+        let ops = &self.ops;
+        let at = At {
+            layer: None,
+            first: pass.first,
+            rows: pass.rows,
+            step: pass.step,
+        };
+        let mut x = ops.embed(at, &self.embedding, given.ids)?;
         if let Some(table) = &self.positions {
             x = ops.embed_positions(at, table, &x)?;
         }
@@ -98,7 +102,7 @@ impl Model {
                 layer: Some(index),
                 ..at
             };
-            x = block.forward(ops, at, &x, rotation.as_ref(), cache, &pass)?;
+            x = block.forward(ops, at, &x, given, cache, pass)?;
         }
         let x = ops.norm(at, Which::Final, &x, &self.final_norm)?;
         pass.log(&self.labels.final_norm, &x);
@@ -109,20 +113,30 @@ impl Model {
     }
 }
 
+/// What a pass computes from, besides weights and cache.
+pub(super) struct Given<'a> {
+    /// Token ids.
+    pub(super) ids: &'a Tensor,
+    /// None where positions are learned.
+    pub(super) rotation: Option<&'a Rotation>,
+    /// Instead of the operations' own.
+    pub(super) mask: Option<&'a Tensor>,
+}
+
 impl Block {
     fn forward(
         &self,
         ops: &Engine,
         at: At,
         x: &Tensor,
-        rotation: Option<&Rotation>,
+        given: &Given<'_>,
         cache: &mut LayerCache,
         pass: &Pass,
     ) -> Result<Tensor> {
         let name = &self.labels;
         let h = ops.norm(at, Which::Attention, x, &self.attn_norm)?;
         pass.log(&name.attn_norm, &h);
-        let attention = self.attention.forward(ops, at, &h, rotation, cache, pass)?;
+        let attention = self.attention.forward(ops, at, &h, given, cache, pass)?;
         let x = ops.residual(at, Branch::Attention, x, &attention)?;
         pass.log(&name.attn_residual, &x);
 

@@ -40,8 +40,19 @@ pub fn scores(q: &Tensor, keys: &Tensor, scale: f64) -> Result<Tensor> {
         .reshape((tokens, kv_heads, heads / kv_heads, head_dim))?
         .permute((1, 2, 0, 3))?
         .reshape((kv_heads, heads / kv_heads * tokens, head_dim))?;
-    let products = grouped.matmul(&keys.permute((1, 2, 0))?)?;
+    let products = grouped.matmul(&by_head(keys)?.t()?)?;
     products.reshape((heads, tokens, kv))? * scale
+}
+
+/// `[kv, kv_heads, head_dim]` as `[kv_heads, kv, head_dim]`; without a copy where the product takes rows with gaps, which candle's
+/// on CUDA does not.
+fn by_head(cached: &Tensor) -> Result<Tensor> {
+    let by_head = cached.transpose(0, 1)?;
+    if by_head.device().is_cpu() {
+        Ok(by_head)
+    } else {
+        by_head.contiguous()
+    }
 }
 
 /// What is added to the scores of each row: 0 for positions up to the row's own, −∞ after it.
@@ -91,7 +102,7 @@ pub fn context(probs: &Tensor, values: &Tensor) -> Result<Tensor> {
     let (heads, tokens, kv) = probs.dims3()?;
     let (_, kv_heads, head_dim) = values.dims3()?;
     let grouped = probs.reshape((kv_heads, heads / kv_heads * tokens, kv))?;
-    let sums = grouped.matmul(&values.transpose(0, 1)?)?;
+    let sums = grouped.matmul(&by_head(values)?)?;
     sums.reshape((heads, tokens, head_dim))?
         .transpose(0, 1)?
         .contiguous()
