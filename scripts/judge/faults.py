@@ -14,13 +14,15 @@ OUTCOMES = ["exact", "in the gap", "elsewhere", "missed", "below noise"]
 ABOVE_NOISE = OUTCOMES[:4]
 # First, middle and last.
 LAYERS = {"smollm2": [0, 13, 29]}
+# Nearer to f64 than the reference, which looks its GELU up in half precision: planted, and no mistake.
+EXACTER = {"gelu-in-f32"}
 Row = collections.namedtuple("Row", "mode architecture weights fault expected outcome effect noise allowed found verdict")
 
 
 def faults():
     for line in runs.must(runs.RELEASE / "worker-orcd", "faults").stdout.splitlines():
         found = re.match(r"  ([a-z0-9-]+): .*; first shows at (\S+?)(, in decode)?$", line)
-        if found:
+        if found and found[1] not in EXACTER:
             yield found[1], found[2]
 
 
@@ -103,7 +105,9 @@ def measure(folder, architecture, weights, layers, jobs, wanted=None):
 def reason(row):
     """Why a fault was not located exactly, in words that its numbers say."""
     if row.allowed is None:
-        return "no elements were compared there"
+        return "nothing was compared there"
+    if row.mode == "sketches" and row.expected.endswith("attn_scores") and row.found:
+        return "a step later: a sketch of scores covers masked places too and is not compared in a prompt"
     if row.effect <= row.allowed:
         return f"within what may be added there, {row.allowed:.1e}"
     if row.outcome == "elsewhere":
@@ -111,9 +115,9 @@ def reason(row):
     return f"above what may be added there, {row.allowed:.1e}"
 
 
-def table(folder, jobs, chosen):
+def table(folder, jobs, chosen, layers=None):
     """Prints the tables."""
-    models = [(architecture, weights, LAYERS.get(architecture, [0, 1, 2]))
+    models = [(architecture, weights, layers or LAYERS.get(architecture, [0, 1, 2]))
               for architecture in chosen for weights in ["f32", "q4_1"]]
     rows = []
     for architecture, weights, layers in models:

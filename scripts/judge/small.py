@@ -8,6 +8,8 @@ import faults
 # Of each kind of operation one that is easily seen, and those that only recomputation sees.
 FAULTS = ["rms-eps", "norm-weight-missing", "transposed-weight", "rope-pairing", "gqa-tiling", "causal-mask-off-by-one",
           "gelu-for-silu", "residual-uses-normed"]
+# How many clean pairs there are, and how many judgements name the right checkpoint, at least.
+PAIRS, EXACT = 36, 50
 MODELS = [("llama", "f32"), ("llama", "q4_1"), ("gpt2", "f32")]
 
 
@@ -23,7 +25,8 @@ def table(folder, jobs):
     rows = [row for architecture, weights in MODELS
             for row in faults.measure(folder, architecture, weights, [1], jobs, FAULTS)]
     for row in rows:
-        if row.outcome in ("elsewhere", "missed") and row.mode != "sketches":
+        # Below what may be added there nobody finds a fault; docs/noise.md has the list.
+        if row.outcome in ("elsewhere", "missed") and row.mode != "sketches" and row.effect > (row.allowed or 0):
             wrong += 1
             print(f"  {row.outcome}, judged with {row.mode}: {row.architecture} {row.weights} {row.fault} at {row.expected}, "
                   f"found {row.found}: {faults.reason(row)}")
@@ -31,4 +34,4 @@ def table(folder, jobs):
     exact = sum(row.outcome == "exact" for row in counted)
     print(f"{len(counted)} judgements of faults: {exact} name the checkpoint")
     # So that a change that loses all of them does not pass for agreement.
-    return wrong + (len(found) < 30) + (exact < len(FAULTS) * len(MODELS))
+    return wrong + (len(found) < PAIRS) + (exact < EXACT)
