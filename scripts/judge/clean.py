@@ -8,7 +8,7 @@ import sys
 import runs
 
 ARCHITECTURES = ["llama", "qwen2", "qwen3", "gpt2"]
-WEIGHTS = ["f32", "f16", "q8_0", "q4_1", "q4_k_m"]
+WEIGHTS = ["q4_k_m", "q4_1", "q8_0", "f32", "f16"]
 # Characters of the prompt: 1, 25 and 429 tokens of SmolLM2, 1 and 50 of the tiny models, whose vocabulary is smaller.
 PROMPTS = [1, 90, 1700]
 # 605 tokens of SmolLM2, and as many of a tiny one.
@@ -98,7 +98,12 @@ def measure(folder, chosen, jobs):
 
     def one(group):
         found = list(pairs_of_group(folder, *group))
-        print(f"  {' '.join(map(str, group[:3]))}: {len(found)} pairs", file=sys.stderr, flush=True)
+        reports = [report for _, report in found]
+        verdicts = dict(collections.Counter(report["verdict"] for report in reports))
+        claimed = sum(bool(causes(report)) for report in reports)
+        used = max(used for report in reports for *_, used in uses(report))
+        print(f"  {' '.join(map(str, group[:3]))}: {verdicts}, {claimed} causes, at most {used:.2f} of what is allowed",
+              file=sys.stderr, flush=True)
         return found
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -137,16 +142,21 @@ def print_wrong(found):
     return wrong
 
 
+def uses(report):
+    """(floor, row, part of what is allowed that it uses) of each checkpoint."""
+    for row in report["checkpoints"]:
+        if row.get("local"):
+            yield row["local"]["floor"], row, runs.number(row["local"]["excess"])
+
+
 def print_excess(found):
     """The largest part of what is allowed that clean pairs used, by floor and operation."""
     largest = {}
     for name, report in found:
-        for row in report["checkpoints"]:
-            local = row.get("local")
-            if local:
-                stage = re.sub(r"^layer_\d+_", "", row["checkpoint"])
-                used = (runs.number(local["excess"]), f"{name} {row['checkpoint']} {runs.number(local['error']):.1e}")
-                largest[local["floor"], stage] = max(largest.get((local["floor"], stage), (0, "")), used)
+        for floor, row, used in uses(report):
+            stage = re.sub(r"^layer_\d+_", "", row["checkpoint"])
+            where = f"{name} {row['checkpoint']} {runs.number(row['local']['error']):.1e}"
+            largest[floor, stage] = max(largest.get((floor, stage), (0, "")), (used, where))
     print("largest use of what is allowed:")
     for (floor, stage), (excess, where) in sorted(largest.items(), key=lambda item: -item[1][0])[:25]:
         print(f"  {excess:.2f} {floor} {stage}: {where}")

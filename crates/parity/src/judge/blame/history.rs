@@ -117,6 +117,12 @@ impl<'p> History<'p> {
         }
     }
 
+    /// The largest figures of `name` at any position of the stream of `pair`.
+    pub(super) fn largest(&self, name: NameId, pair: &PairSummary) -> Option<Peak> {
+        let stream = self.by_stream.get(&(name, pair.seq, pair.rank))?;
+        stream.peaks.last().copied()
+    }
+
     /// The pairs of `name` at the positions of `pair`.
     pub(super) fn overlapping(
         &self,

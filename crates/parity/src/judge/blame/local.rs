@@ -99,7 +99,13 @@ impl Judge<'_> {
             .origins(pair.name)
             .inputs
             .iter()
-            .map(|input| self.input_error(pair, *input))
+            .map(|input| {
+                let found = self.input_error(pair, *input);
+                match (found, self.scores_at_most(pair, *input)) {
+                    (Some(found), Some(at_most)) if found.error > at_most.error => Some(found),
+                    (found, at_most) => at_most.or(found),
+                }
+            })
             .collect();
         match inputs.filter(|inputs| !inputs.is_empty()) {
             Some(inputs) => self.against(pair, checkpoint, &inputs),
@@ -165,6 +171,32 @@ impl Judge<'_> {
             own: (own * slack) as f32,
             floor,
         }
+    }
+
+    /// The error of scores of which a few first values were compared here or none, if it lies in what they are computed
+    /// from: a sketch of a prompt's scores covers places that the mask hides, and their first values tell of few keys.
+    fn scores_at_most(&self, pair: &PairSummary, scores: NameId) -> Option<Input> {
+        let kind = step_kind(self.graph, scores);
+        let is_known = |seen: &PairSummary| {
+            matches!(seen.rests_on, Evidence::AllElements | Evidence::Sketches)
+        };
+        let mut seen = self.history.overlapping(scores, pair).peekable();
+        if kind != Kind::Scores || seen.peek().is_some() && seen.all(is_known) {
+            return None;
+        }
+        let before = self.graph.origins(scores).inputs.iter().map(|input| {
+            let reads = reads(self.graph, scores, *input);
+            Some(self.history.peak(*input, pair, reads)?.input())
+        });
+        let before: Vec<Input> = before.collect::<Option<_>>()?;
+        let rms = self.history.largest(scores, pair)?.input().rms;
+        let name = self.graph.place(scores)?.name();
+        let (own, _) = self.noise.own_rounding(kind, &name, pair, None);
+        Some(Input {
+            error: propagated(kind, &before, rms) * Noise::PROPAGATION_MARGIN + own,
+            rms,
+            crest: None,
+        })
     }
 
     fn input_error(&self, pair: &PairSummary, input: NameId) -> Option<Input> {
