@@ -67,15 +67,7 @@ impl Pass {
         if self.wants(&label.name)
             && let Ok(tokens_first) = tensor.transpose(0, 1)
         {
-            // A device brings only tensors without gaps to the host whole.
-            let whole = if tokens_first.device().is_cpu() {
-                Ok(tokens_first)
-            } else {
-                tokens_first.contiguous()
-            };
-            if let Ok(tensor) = whole {
-                self.write(label, &tensor);
-            }
+            self.write(label, &tokens_first);
         }
     }
 
@@ -99,6 +91,13 @@ impl Pass {
             Storage::Cpu(CpuStorage::F32(data)) => self.write_from_host(label, data, layout),
             Storage::Cpu(CpuStorage::F16(data)) => self.write_from_host(label, data, layout),
             Storage::Cpu(CpuStorage::BF16(data)) => self.write_from_host(label, data, layout),
+            // A device brings only tensors without gaps to the host whole.
+            #[cfg(feature = "cuda")]
+            Storage::Cuda(_) if !layout.is_contiguous() => {
+                if let Ok(copy) = tensor.contiguous() {
+                    self.write(label, &copy);
+                }
+            }
             #[cfg(feature = "cuda")]
             Storage::Cuda(storage) => self.write_from_device(label, storage, layout),
             _ => {
@@ -130,11 +129,6 @@ impl Pass {
     /// Enqueues the reading on the device, which waits for nothing.
     #[cfg(feature = "cuda")]
     fn write_from_device(&self, label: &Label, storage: &CudaStorage, layout: &Layout) {
-        let strides: Vec<isize> = layout
-            .stride()
-            .iter()
-            .map(|stride| *stride as isize)
-            .collect();
         let (src, inputs) = label.src();
         let stream = storage.device.cuda_stream();
         let position = self.counter.unwrap_or(Position::from(self.first));
@@ -142,7 +136,7 @@ impl Pass {
             ($data:expr, $dtype:literal) => {
                 orch_log_cuda!(
                     &label.name, $data.slice(layout.start_offset()..), layout.shape().elem_count(), $dtype, layout.dims(),
-                    position, stream; n_tokens = self.rows, op = label.op, src = &src[..inputs], strides = &strides
+                    position, stream; n_tokens = self.rows, op = label.op, src = &src[..inputs]
                 )
             };
         }
