@@ -93,7 +93,8 @@ impl Model {
                 };
                 found.into_iter().map(f64::from).collect()
             }
-            Arithmetic::F64 => {
+            // Long blocks are rounded before they come here.
+            Arithmetic::F64 | Arithmetic::LongBlocks => {
                 let mut out = vec![0.0; x.n_rows() * rows.len()];
                 for first in rows.clone().step_by((BLOCK_ELEMENTS / inputs).max(1)) {
                     let part = first..rows.end.min(first + (BLOCK_ELEMENTS / inputs).max(1));

@@ -438,3 +438,44 @@ fn an_architecture_that_is_not_known_is_refused() {
         (100.0, 2, Pairing::Halves)
     );
 }
+
+#[test]
+fn eight_bit_products_in_long_blocks() {
+    let mut small = Small::new();
+    let mut row = vec![0.0_f32; 256];
+    row[1..4].copy_from_slice(&[1.0, 2.0, -1.0]);
+    let weight = Weight {
+        shape: vec![4, 256],
+        data: row.repeat(4).into(),
+        dtype: "q8_0".to_owned(),
+    };
+    let info = TensorInfo {
+        shape: weight.shape.clone(),
+        dtype: weight.dtype.clone(),
+    };
+    let name = "blk.0.attn_q.weight".to_owned();
+    small.hparams.tensors.insert(name.clone(), info);
+    small.weights.insert(name, weight);
+    let mut x = vec![0.0; 256];
+    x[..4].copy_from_slice(&[254.0, 100.9, -3.1, 7.2]);
+    let x = [dense(&[1, 256], &x)];
+    let by = |arithmetic| small.engine("layer_0_q", 0, &x, &[], arithmetic);
+    // Steps of 2: 100.9, -3.1 and 7.2 become 100, -4 and 8. Then the bias.
+    for (arithmetic, product) in [
+        (Arithmetic::F64, 100.9 - 6.2 - 7.2),
+        (Arithmetic::LongBlocks, 100.0 - 8.0 - 8.0),
+    ] {
+        let found = by(arithmetic).unwrap();
+        for (found, bias) in found.iter().zip([0.5, 0.0, 0.0, -0.5]) {
+            assert!((found - product - bias).abs() < 1e-4, "{found}");
+        }
+    }
+    // Nothing else is computed so: no weights in f32, no norm.
+    for (checkpoint, x) in [("layer_0_k", &x[..]), ("layer_0_attn_norm", &x[..])] {
+        let found = small.engine(checkpoint, 0, x, &[], Arithmetic::LongBlocks);
+        assert!(
+            matches!(found, Err(Failure::NotEmulated(_))),
+            "{checkpoint}"
+        );
+    }
+}

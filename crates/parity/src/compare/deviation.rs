@@ -204,7 +204,7 @@ impl Side<'_> {
             }
             return Ok(nearest);
         };
-        for arithmetic in [Arithmetic::F64, Arithmetic::Engine] {
+        for arithmetic in Arithmetic::ALL {
             let none = Hypothesis::none();
             // What cannot be computed so may be computed otherwise.
             let Ok(expected) = recompute(operation, &inputs, weights, arithmetic, &none) else {
@@ -222,7 +222,7 @@ impl Side<'_> {
                 let (expected, found) = (expected.rows_in(rows.clone()), found.rows_in(rows));
                 let error = error(operation, part.clone(), expected, &found);
                 if nearest.is_none_or(|nearest| error < nearest.error) {
-                    let by_engine = arithmetic == Arithmetic::Engine;
+                    let by_engine = arithmetic != Arithmetic::F64;
                     *nearest = Some(Deviation { error, by_engine });
                 }
             }

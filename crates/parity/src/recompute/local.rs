@@ -10,6 +10,7 @@ use super::through::{Traced, gather_through};
 use super::weights::{Arithmetic, Weights};
 use crate::tensor::Dense;
 use crate::trace::{Batch, Index};
+use std::iter;
 
 /// What an operation added of its own: its logged output against what its logged inputs give.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +52,7 @@ impl From<crate::Error> for Unknown {
 
 /// Computes what an operation of a trace added to the error of its inputs.
 ///
-/// `first` is tried first; the other arithmetic only where this one leaves more than `enough`, and only where the two
-/// can differ.
+/// `first` is tried first; the others only where it leaves more than `enough`, and only where they can differ.
 ///
 /// # Errors
 ///
@@ -75,12 +75,9 @@ pub fn local_error(
         }])
     })?;
     let mut local: Option<LocalError> = None;
-    let second = match first {
-        Arithmetic::F64 => Arithmetic::Engine,
-        Arithmetic::Engine => Arithmetic::F64,
-    };
     let mut gathered: Option<Traced> = None;
-    for arithmetic in [first, second] {
+    let others = Arithmetic::ALL.into_iter().filter(|other| *other != first);
+    for arithmetic in iter::once(first).chain(others) {
         if local.as_ref().is_some_and(|local| {
             local.deviation.relative <= enough || !differs(operation, weights, &local.through)
         }) {
@@ -88,7 +85,14 @@ pub fn local_error(
         }
         let traced = match gathered.take().filter(|traced| traced.through.is_empty()) {
             Some(traced) => traced,
-            None => gather_through(operation, index, seq, batch, weights, arithmetic)?,
+            None => {
+                // Long blocks are an arithmetic of single products, not of what leads to them.
+                let before = match arithmetic {
+                    Arithmetic::LongBlocks => Arithmetic::F64,
+                    other => other,
+                };
+                gather_through(operation, index, seq, batch, weights, before)?
+            }
         };
         let expected = recompute(
             operation,
@@ -99,8 +103,12 @@ pub fn local_error(
         );
         let expected = match (expected, &local) {
             (Ok(expected), _) => expected,
-            // What is not emulated leaves the other arithmetic's answer.
-            (Err(Failure::NotEmulated(_)), Some(_)) => break,
+            // What is not emulated leaves the other arithmetics' answer.
+            (Err(Failure::NotEmulated(_)), _)
+                if local.is_some() || arithmetic == Arithmetic::LongBlocks =>
+            {
+                continue;
+            }
             (Err(failure), _) => return Err(failure.into()),
         };
         let deviation = deviation(operation, tokens.start, &expected, &found)?;
@@ -115,6 +123,7 @@ pub fn local_error(
         match arithmetic {
             Arithmetic::F64 => this.f64 = Some(deviation),
             Arithmetic::Engine => this.engine = Some(deviation),
+            Arithmetic::LongBlocks => {}
         }
         gathered = Some(traced);
         local = Some(match local {

@@ -14,14 +14,21 @@ pub enum Arithmetic {
     /// As ggml does it on a CPU: activations are rounded to the type that goes with the weight's (Q8_1 for Q4_1, f16
     /// for f16, …), keys and values to the cache's type, GELU is looked up in a table of f16, angles are f32.
     Engine,
+    /// As candle does it on CPUs that add products of 8-bit integers (AVX-VNNI, AVX-512 VNNI): where a row is a multiple
+    /// of 256, activations are rounded to Q8_K for weights in Q8_0 too. Of other products nothing is computed.
+    LongBlocks,
 }
 
 impl Arithmetic {
-    /// `f64` or `engine`.
+    /// All, the cheapest first and the rarest last.
+    pub const ALL: [Self; 3] = [Self::F64, Self::Engine, Self::LongBlocks];
+
+    /// `f64`, `engine` or `long blocks`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F64 => "f64",
             Self::Engine => "engine",
+            Self::LongBlocks => "long blocks",
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Products with a matrix of the model.
 
 use super::product::multiply;
+use super::round::{LONG_BLOCK, q8_k};
 use super::{Context, Failure};
 use crate::recompute::kind::{Linear, View, WeightLayout};
-use crate::recompute::weights::Weight;
+use crate::recompute::weights::{Arithmetic, Weight};
 use crate::tensor::Dense;
 
 impl Context<'_> {
@@ -53,7 +54,13 @@ impl Context<'_> {
         if !self.weights.hparams().has(&view.name) {
             return Err(missing());
         }
-        let whole = self.weights.matmul(&view.name, x, self.arithmetic)?;
+        let whole = match self.arithmetic {
+            Arithmetic::LongBlocks => {
+                let rounded = self.in_long_blocks(&view.name, x)?;
+                self.weights.matmul(&view.name, &rounded, Arithmetic::F64)?
+            }
+            other => self.weights.matmul(&view.name, x, other)?,
+        };
         let whole = whole.ok_or_else(misfit)?;
         let Some(rows) = &view.rows else {
             return Ok(whole);
@@ -69,6 +76,18 @@ impl Context<'_> {
             shape: vec![whole.n_rows(), rows.len()],
             data,
         })
+    }
+
+    /// `x` as [`Arithmetic::LongBlocks`] rounds it for this matrix.
+    fn in_long_blocks(&self, name: &str, x: &Dense) -> Result<Dense, Failure> {
+        let info = self.weights.hparams().tensors.get(name);
+        let is_stored_so = info.is_some_and(|info| info.dtype.eq_ignore_ascii_case("q8_0"));
+        if !is_stored_so || !x.row_len().is_multiple_of(LONG_BLOCK) {
+            return Err(Failure::NotEmulated(format!("`{name}` in long blocks")));
+        }
+        let mut rounded = x.clone();
+        rounded.data.chunks_mut(LONG_BLOCK).for_each(q8_k);
+        Ok(rounded)
     }
 
     fn product_of(

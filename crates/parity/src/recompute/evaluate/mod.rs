@@ -98,6 +98,9 @@ pub fn recompute(
         weights,
         arithmetic,
     };
+    if arithmetic == Arithmetic::LongBlocks && !matches!(operation.kind, Kind::Linear(_)) {
+        return Err(Failure::NotEmulated(operation.kind.name().to_owned()));
+    }
     match &operation.kind {
         Kind::Embed(embed) => with.embed(embed, input(0)?),
         Kind::Norm(norm) => with.norm(norm, input(0)?),

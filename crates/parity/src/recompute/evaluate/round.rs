@@ -73,6 +73,29 @@ fn q8_0(block: &mut [f64]) {
     }
 }
 
+/// Elements of a block of ggml's Q8_K.
+pub(super) const LONG_BLOCK: usize = 256;
+
+/// A block of ggml's Q8_K: eight bits an element, one f32 scale.
+///
+/// # Source
+///
+/// `quantize_row_q8_K_ref`: the element of largest magnitude becomes -127, elements round to the nearest integer.
+pub(super) fn q8_k(block: &mut [f64]) {
+    let largest = block.iter().fold(0_f32, |largest, x| {
+        let x = *x as f32;
+        if x.abs() > largest.abs() { x } else { largest }
+    });
+    if largest == 0.0 {
+        return;
+    }
+    let inverse = -127.0 / largest;
+    let scale = f64::from(1.0 / inverse);
+    for x in block {
+        *x = f64::from((inverse * *x as f32).round().min(127.0)) * scale;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +131,19 @@ mod tests {
         assert!(round_row(Dtype::parse("q8_0").unwrap(), &mut block));
         assert_eq!(block[..3], [127.0, -2.0, 0.0]);
         assert!(!round_row(Dtype::parse("q4_0").unwrap(), &mut block));
+    }
+
+    #[test]
+    fn a_long_block_has_one_step() {
+        // By hand: steps of 2 where 254 is the largest; 100.9 / 2 = 50.45 and -3.1 / 2 = -1.55 are rounded.
+        let mut block = [0.0; LONG_BLOCK];
+        (block[0], block[1], block[255]) = (254.0, 100.9, -3.1);
+        q8_k(&mut block);
+        for (at, expected) in [(0, 254.0), (1, 100.0), (2, 0.0), (255, -4.0)] {
+            assert!((block[at] - expected).abs() < 1e-4, "{at}: {}", block[at]);
+        }
+        let mut nothing = [0.0; LONG_BLOCK];
+        q8_k(&mut nothing);
+        assert_eq!(nothing, [0.0; LONG_BLOCK]);
     }
 }

@@ -51,7 +51,7 @@ pub struct VerifiedOperation {
     pub seq: u64,
     /// Rows that were recomputed.
     pub rows: u64,
-    /// The arithmetic that is nearer: `f64` or `engine`.
+    /// The arithmetic that is nearest: `f64`, `engine` or `long blocks` (candle's Q8_0).
     pub arithmetic: String,
     /// Relative RMSE of the worst row against f64, where it was computed.
     pub f64: Option<Number>,
