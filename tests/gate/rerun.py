@@ -81,10 +81,12 @@ def rehearse(name, model, folder, by_model):
         result, _, _ = gated(traces(folder, model, 1, None, 1, ("--fault", fault, "--fault-layer", str(layer))), baseline, by_model)
         if result["outcome"] != "worse":
             sys.exit(f"FAILED: {name}: {fault} passed the gate: {result['reasons']}")
-        first = result["worse"][0]
-        if not first["checkpoint"].startswith(f"layer_{layer}_"):
-            sys.exit(f"FAILED: {name}: {fault} in layer {layer} first shows at {first}")
-        print(f"{name}: {fault} in layer {layer}: caught at {first['checkpoint']}, {first['now'] / first['baseline']:.0f} times the baseline's error; the verdict is {result['verdict']}")
+        # What hides in the rounding of four bits makes no error larger, but the verdict is another one.
+        first = next(iter(result["worse"]), None)
+        shown = f"{first['checkpoint']}, {first['now'] / first['baseline']:.0f} times the baseline's error" if first else result["reasons"][0]
+        if f"layer_{layer}_" not in shown:
+            sys.exit(f"FAILED: {name}: {fault} in layer {layer} first shows at {shown}")
+        print(f"{name}: {fault} in layer {layer}: caught: {shown}; the verdict is {result['verdict']}")
 
 
 with tempfile.TemporaryDirectory() as work:

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// The reader of our output went away: not worth a word.
     BrokenPipe,
+    /// There is nothing to measure: what these traces hold cannot be compared.
+    NotComparable(String),
     /// Anything else.
     Other(Box<dyn Error>),
 }
@@ -49,6 +51,10 @@ impl Failure {
     pub(crate) fn report(&self, color: ColorWhen) -> ExitCode {
         match self {
             Self::BrokenPipe => ExitCode::from(exit_code::AGREES),
+            Self::NotComparable(reason) => {
+                tell(color, reason);
+                ExitCode::from(exit_code::NOT_COMPARABLE)
+            }
             Self::Other(error) => {
                 let mut text = error.to_string();
                 let mut cause = error.source();
@@ -60,11 +66,23 @@ impl Failure {
                     }
                     cause = error.source();
                 }
-                let red = anstyle::AnsiColor::Red.on_default().bold();
-                // Without stderr there is nobody to tell.
-                let _ = writeln!(terminal::stderr(color), "{red}error:{red:#} {text}");
+                tell(color, text.trim_end());
                 ExitCode::from(exit_code::UNUSABLE_INPUT)
             }
         }
     }
+
+    /// A verdict is the same when its reader had seen enough (`parity compare … | head`): the exit code is still to be told.
+    pub(crate) fn unless_reader_left(written: Result<(), Self>) -> Result<(), Self> {
+        match written {
+            Err(Self::BrokenPipe) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn tell(color: ColorWhen, text: &str) {
+    let red = anstyle::AnsiColor::Red.on_default().bold();
+    // Without stderr there is nobody to tell.
+    let _ = writeln!(terminal::stderr(color), "{red}error:{red:#} {text}");
 }

@@ -5,6 +5,7 @@ mod commands;
 mod failure;
 #[cfg(feature = "llama")]
 mod model;
+mod output;
 #[cfg(feature = "llama")]
 mod program;
 mod progress;

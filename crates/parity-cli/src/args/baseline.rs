@@ -66,7 +66,12 @@ const SAVE_HELP: &str = "\
 Examples:
   parity baseline save ref.jsonl cand.jsonl -o tests/parity.toml
   # Several runs, so that their spread is known: other thread counts, other batch sizes
-  parity baseline save ref.jsonl run1.jsonl run2.jsonl run3.jsonl -o tests/parity.toml";
+  parity baseline save ref.jsonl run1.jsonl run2.jsonl run3.jsonl -o tests/parity.toml
+
+Exit codes:
+  0  saved
+  2  wrong usage, unreadable input
+  3  not comparable: there is nothing to keep";
 
 const GATE_HELP: &str = "\
 Examples:

@@ -3,7 +3,7 @@
 use super::compare::{compared_with, unwritable};
 use crate::args::{BaselineCommand, BaselineSave, ColorWhen, Format, GateArgs};
 use crate::failure::Failure;
-use crate::terminal;
+use crate::{output, terminal};
 use parity::Options;
 use parity::baseline::{Baseline, gate};
 use parity::exit_code;
@@ -23,6 +23,9 @@ fn save(args: &BaselineSave, color: ColorWhen) -> Result<u8, Failure> {
         candidate_map,
         ..Options::default()
     };
+    let traces = std::iter::once(&args.reference).chain(&args.candidates);
+    let inputs = traces.map(AsRef::as_ref).chain(args.model.path());
+    output::is_no_input(&args.output, inputs)?;
     let reference = Trace::open(&args.reference)?;
     let mut reports = Vec::new();
     for path in &args.candidates {
@@ -34,7 +37,7 @@ fn save(args: &BaselineSave, color: ColorWhen) -> Result<u8, Failure> {
             &options,
         )?);
     }
-    let baseline = Baseline::of(&reports).map_err(Failure::message)?;
+    let baseline = Baseline::of(&reports).map_err(Failure::NotComparable)?;
     std::fs::write(&args.output, baseline.to_toml())
         .map_err(|error| unwritable(&args.output, &error))?;
     writeln!(
@@ -56,7 +59,11 @@ pub(crate) fn run_gate(args: &GateArgs, color: ColorWhen) -> Result<u8, Failure>
         ..Options::default()
     };
     let named = |error: &dyn std::fmt::Display| {
-        Failure::message(format!("baseline `{}`: {error}", args.baseline.display()))
+        Failure::message(format!(
+            "baseline `{}`: {}; `parity baseline save` writes one",
+            args.baseline.display(),
+            error.to_string().trim_end()
+        ))
     };
     let text = std::fs::read_to_string(&args.baseline).map_err(|error| named(&error))?;
     let baseline = Baseline::parse(&text).map_err(|error| named(&error))?;
@@ -64,13 +71,11 @@ pub(crate) fn run_gate(args: &GateArgs, color: ColorWhen) -> Result<u8, Failure>
     let report = compared_with(&args.model, &reference, &candidate, &options)?;
     let result = gate(&baseline, &report);
     let mut out = terminal::stdout(color);
-    match args.format {
-        Format::Text => out.write_all(result.to_text().as_bytes())?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &result)?;
-            out.write_all(b"\n")?;
-        }
-    }
-    out.flush()?;
+    let text = match args.format {
+        Format::Text => result.to_text(),
+        Format::Json => serde_json::to_string_pretty(&result)? + "\n",
+    };
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Failure::unless_reader_left(written.map_err(Failure::from))?;
     Ok(result.exit_code)
 }

@@ -2,7 +2,7 @@
 
 use crate::args::Calibrate;
 use crate::failure::Failure;
-use crate::progress;
+use crate::{output, progress};
 use orch_log::Filter;
 use parity::judge::Calibration;
 use parity::trace::Trace;
@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// Measures the noise between the traces and writes the noise file.
 pub(crate) fn run(args: &Calibrate) -> Result<u8, Failure> {
+    let runs = || std::iter::once(&args.reference).chain(&args.others);
+    output::is_no_input(&args.output, runs().map(AsRef::as_ref))?;
     let reference = Trace::open(&args.reference)?;
     let others = args
         .others
@@ -25,8 +27,7 @@ pub(crate) fn run(args: &Calibrate) -> Result<u8, Failure> {
         let name = path.file_name().unwrap_or(path.as_os_str());
         name.to_string_lossy().into_owned()
     };
-    let runs = std::iter::once(&args.reference).chain(&args.others);
-    let mut calibration = Calibration::new(runs.map(|path| name(path)).collect());
+    let mut calibration = Calibration::new(runs().map(|path| name(path)).collect());
     let total = others
         .iter()
         .map(|other| other.len_bytes() + reference.len_bytes())
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &Calibrate) -> Result<u8, Failure> {
             |progress: parity::align::Progress| bar.set_position(done + progress.read_bytes);
         let measured = calibrate(&mut calibration, &reference, other, &options, &mut advance)?;
         if measured == 0 {
-            return Err(Failure::message(format!(
+            return Err(Failure::NotComparable(format!(
                 "`{}` and `{}` have no pair in common that could be measured; `parity compare` says why",
                 args.reference.display(),
                 path.display()

@@ -2,7 +2,7 @@
 
 use crate::args::{Capture, CaptureCommand, CaptureLlama, ColorWhen};
 use crate::failure::Failure;
-use crate::{progress, terminal};
+use crate::{output, progress, terminal};
 use ggml_capture::llama::{LoadOptions, Model, prefer_exact_gpu};
 use ggml_capture::{Config, Progress, Summary};
 use indicatif::ProgressBar;
@@ -68,6 +68,11 @@ fn llama(args: &CaptureLlama, color: ColorWhen) -> Result<u8, Failure> {
 }
 
 fn config(args: &CaptureLlama) -> Result<Config, Failure> {
+    let forced = args.force_tokens.as_deref();
+    output::is_no_input(
+        &args.output,
+        forced.into_iter().chain([args.model.as_path()]),
+    )?;
     let mut log = Settings::new(&args.output, "llama.cpp");
     log.detail = args.detail.into();
     log.values = args.values;

@@ -5,7 +5,7 @@ use crate::args::{ColorWhen, Compare, ModelFile, ReportFormat};
 use crate::failure::Failure;
 #[cfg(feature = "llama")]
 use crate::model::Model;
-use crate::{progress, terminal};
+use crate::{output, progress, terminal};
 use orch_log::Filter;
 use parity::judge::{Calibration, Criterion, Tolerances};
 use parity::recompute::Weights;
@@ -40,7 +40,7 @@ pub(super) fn once(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     let candidate = Trace::open(&args.candidate)?;
     let options = options(args)?;
     // Before the work, not after it.
-    let file = args.output.as_deref().map(create).transpose()?;
+    let file = created(args)?;
     let report = compared_with(&args.model, &reference, &candidate, &options)?;
     let code = report.exit_code;
     match file {
@@ -53,14 +53,18 @@ pub(super) fn once(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
         // What drops colours would drop bytes that look like them.
         None if args.format.is_binary() => {
             let mut out = std::io::stdout().lock();
-            render(args, &report, false, &mut out)?;
-            out.flush()?;
+            let written = render(args, &report, false, &mut out).and_then(|()| out.flush());
+            Failure::unless_reader_left(written.map_err(Failure::from))?;
         }
         None => {
             let mut out = terminal::stdout(color);
-            render(args, &report, true, &mut out)?;
-            out.flush()?;
+            let written = render(args, &report, true, &mut out).and_then(|()| out.flush());
+            Failure::unless_reader_left(written.map_err(Failure::from))?;
         }
+    }
+    if report.coverage.pairs == report.coverage.token_pairs && !args.checkpoint.is_empty() {
+        let globs = args.checkpoint.join("`, `");
+        eprintln!("note: no checkpoint of both traces passes `--checkpoint`: `{globs}`");
     }
     Ok(code)
 }
@@ -196,6 +200,18 @@ pub(super) fn create(path: &Path) -> Result<(File, &Path), Failure> {
         Ok(file) => Ok((file, path)),
         Err(error) => Err(unwritable(path, &error)),
     }
+}
+
+/// The file that was asked for, empty, unless it is one that is to be read.
+pub(super) fn created(args: &Compare) -> Result<Option<(File, &Path)>, Failure> {
+    let Some(path) = args.output.as_deref() else {
+        return Ok(None);
+    };
+    let traces = [&args.reference, &args.candidate];
+    let named = [&args.noise, &args.tolerances].into_iter().flatten();
+    let files = traces.into_iter().chain(&args.more).chain(named);
+    output::is_no_input(path, files.map(AsRef::as_ref).chain(args.model.path()))?;
+    create(path).map(Some)
 }
 
 pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {

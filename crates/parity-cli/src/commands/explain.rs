@@ -127,7 +127,7 @@ fn places(
     let compared = compared?;
     if compared.exit_code == exit_code::NOT_COMPARABLE && !only_rows_are_shifted(&compared) {
         let reason = compared.reasons.first().cloned().unwrap_or_default();
-        return Err(Failure::message(format!("not comparable: {reason}")));
+        return Err(Failure::NotComparable(format!("not comparable: {reason}")));
     }
     let seq = compared
         .first_divergence

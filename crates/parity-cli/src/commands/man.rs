@@ -11,8 +11,14 @@ use std::path::Path;
 pub(crate) fn run(folder: Option<&Path>) -> Result<u8, Failure> {
     match folder {
         Some(folder) => {
-            std::fs::create_dir_all(folder)?;
-            clap_mangen::generate_to(Args::command(), folder)?;
+            std::fs::create_dir_all(folder)
+                .and_then(|()| clap_mangen::generate_to(Args::command(), folder))
+                .map_err(|error| {
+                    Failure::message(format!(
+                        "cannot write manual pages into `{}`: {error}",
+                        folder.display()
+                    ))
+                })?;
         }
         None => {
             let mut page = Vec::new();

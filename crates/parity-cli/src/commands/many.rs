@@ -1,6 +1,6 @@
 //! `parity compare` with several candidates.
 
-use super::compare::{create, options, unwritable};
+use super::compare::{created, options, unwritable};
 use crate::args::{ColorWhen, Compare, ReportFormat};
 use crate::failure::Failure;
 use crate::{progress, terminal};
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     let reference = Trace::open(&args.reference)?;
     let paths = std::iter::once(&args.candidate).chain(&args.more);
     let candidates = paths.map(Trace::open).collect::<Result<Vec<_>, _>>()?;
-    let file = args.output.as_deref().map(create).transpose()?;
+    let file = created(args)?;
 
     let total = candidates
         .iter()
@@ -45,8 +45,8 @@ pub(crate) fn run(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
             .map_err(|error| unwritable(path, &error))?,
         None => {
             let mut out = terminal::stdout(color);
-            out.write_all(&text)?;
-            out.flush()?;
+            let written = out.write_all(&text).and_then(|()| out.flush());
+            Failure::unless_reader_left(written.map_err(Failure::from))?;
         }
     }
     Ok(result.exit_code)

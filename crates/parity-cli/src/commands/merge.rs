@@ -2,7 +2,7 @@
 
 use crate::args::{ColorWhen, Merge};
 use crate::failure::Failure;
-use crate::terminal;
+use crate::{output, terminal};
 use orch_log::Filter;
 use parity::exit_code;
 use parity::trace::{Trace, merge_ranks};
@@ -10,18 +10,7 @@ use std::io::Write;
 
 /// Merges, and says what was done with how many tensors.
 pub(crate) fn run(args: &Merge, color: ColorWhen) -> Result<u8, Failure> {
-    // Writing would empty the trace before it is read.
-    let output = args.output.canonicalize().ok();
-    if let Some(rank) = args
-        .ranks
-        .iter()
-        .find(|rank| output.is_some() && rank.canonicalize().ok() == output)
-    {
-        return Err(Failure::message(format!(
-            "`{}` is both a rank's trace and the output; name another file with -o",
-            rank.display()
-        )));
-    }
+    output::is_no_input(&args.output, args.ranks.iter().map(AsRef::as_ref))?;
     let traces = args
         .ranks
         .iter()
@@ -39,6 +28,13 @@ pub(crate) fn run(args: &Merge, color: ColorWhen) -> Result<u8, Failure> {
         merged.summed,
         merged.replicated
     )?;
+    if merged.records == 0 && merged.refused == 0 {
+        writeln!(
+            out,
+            "  none of the traces has a record: `parity check {}` says why",
+            args.ranks[0].display()
+        )?;
+    }
     for reason in &merged.reasons {
         writeln!(out, "  left out: {reason}")?;
     }

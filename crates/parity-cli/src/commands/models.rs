@@ -2,6 +2,7 @@
 
 use crate::args::{Convert, ModelsCommand, Tiny};
 use crate::failure::Failure;
+use crate::output;
 use ggml_capture::models::{self, Inspection, TinyOptions};
 use parity::exit_code;
 use parity::report::words::count;
@@ -72,6 +73,7 @@ fn inspect(model: &Inspection) -> std::io::Result<()> {
 }
 
 fn convert(args: &Convert) -> Result<(), Failure> {
+    output::is_no_input(&args.output, [args.input.as_path()])?;
     models::convert(&args.input, &args.output, args.weights())?;
     written(&args.output)
 }
@@ -83,6 +85,7 @@ fn tiny(args: &Tiny) -> Result<(), Failure> {
         vocabulary: args.vocabulary as usize,
         half: args.half,
     };
+    output::is_no_input(&args.output, [args.donor.as_path()])?;
     models::tiny(args.architecture(), &options, &args.donor, &args.output)?;
     written(&args.output)
 }

@@ -34,7 +34,7 @@ impl Trace {
     /// a pipe does not allow).
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        match open_regular(&path) {
+        match open_trace(&path) {
             Ok((file, len_bytes)) => Ok(Self {
                 run: RunFile::beside(&path),
                 payloads: PayloadFiles::beside(&path),
@@ -125,6 +125,19 @@ impl Trace {
             source,
         }
     }
+}
+
+/// As [`open_regular`], for a trace: with a model in its place every line of it would be called damaged.
+fn open_trace(path: &Path) -> io::Result<(File, u64)> {
+    let (file, len) = open_regular(path)?;
+    let mut magic = [0; 4];
+    if file.read_at(&mut magic, 0)? == magic.len() && magic == *b"GGUF" {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "this is a model (GGUF), not a trace of a run",
+        ));
+    }
+    Ok((file, len))
 }
 
 pub(super) fn open_regular(path: &Path) -> io::Result<(File, u64)> {

@@ -164,8 +164,15 @@ fn summary(result: &Verification) -> String {
             result.unverified.len()
         );
     }
-    if result.left_out > 0 {
-        let _ = write!(text, ", {} lines were not records", result.left_out);
+    if result.operations.is_empty() && result.unverified.is_empty() {
+        text.push_str("; `parity check` says what the trace holds");
+    }
+    match result.left_out {
+        0 => {}
+        1 => text.push_str(", one line was no record"),
+        lines => {
+            let _ = write!(text, ", {lines} lines were not records");
+        }
     }
     text
 }

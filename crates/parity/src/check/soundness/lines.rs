@@ -81,10 +81,10 @@ impl Lines {
         };
         if records == 0 {
             let unread = self.malformed.count + self.half_written.count;
-            let evidence = if unread == 0 {
-                "the file is empty".to_owned()
-            } else {
-                format!("none of its {} is a record", counted(unread, "line"))
+            let evidence = match unread {
+                0 => "the file is empty".to_owned(),
+                1 => "its only line is no record".to_owned(),
+                _ => format!("none of its {} is a record", counted(unread, "line")),
             };
             let advice = "was the engine built with its logging feature, and `ORCH_LOG_FILE` set? Hooks that were registered after \
                           a model was compiled, or that a captured graph does not replay, never run";
