@@ -13,11 +13,21 @@ impl Render for Csv {
     fn render(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let mut csv = csv::Writer::from_writer(out);
         let (lines, columns) = table(report);
-        csv.write_record(columns.iter().map(|column| column.name))?;
+        csv.write_record(columns.iter().map(|column| column.name))
+            .map_err(as_io)?;
         for line in 0..lines {
-            csv.write_record(columns.iter().map(|column| written(&column.values, line)))?;
+            csv.write_record(columns.iter().map(|column| written(&column.values, line)))
+                .map_err(as_io)?;
         }
         csv.flush()
+    }
+}
+
+/// What the system said, unwrapped: a reader that went away is to be known by its kind.
+fn as_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
