@@ -64,7 +64,11 @@ pub(super) fn once(args: &Compare, color: ColorWhen) -> Result<u8, Failure> {
     }
     if report.coverage.pairs == report.coverage.token_pairs && !args.checkpoint.is_empty() {
         let globs = args.checkpoint.join("`, `");
-        eprintln!("note: no checkpoint of both traces passes `--checkpoint`: `{globs}`");
+        // Without stderr there is nobody to tell.
+        let _ = writeln!(
+            terminal::stderr(color),
+            "note: no checkpoint of both traces passes `--checkpoint`: `{globs}`"
+        );
     }
     Ok(code)
 }
