@@ -122,9 +122,10 @@ fn noise_files_that_cannot_be_used() {
     let folder = folder.path();
     trace(folder, "other", &[("something_else", 0.0)]);
     fs::write(folder.join("old.toml"), "format_version = 9\n").expect("writable");
-    for (args, message) in [
+    for (args, code, message) in [
         (
             &["calibrate", "ref.jsonl", "other.jsonl", "-o", "noise.toml"][..],
+            3,
             "`ref.jsonl` and `other.jsonl` have no pair in common that could be measured",
         ),
         (
@@ -135,19 +136,22 @@ fn noise_files_that_cannot_be_used() {
                 "-o",
                 "no/noise.toml",
             ],
+            2,
             "cannot write the noise file `no/noise.toml`",
         ),
         (
             &["compare", "ref.jsonl", "near.jsonl", "--noise", "old.toml"],
+            2,
             "noise file `old.toml`: format_version 9 is not 1",
         ),
         (
             &["compare", "ref.jsonl", "near.jsonl", "--noise", "none.toml"],
+            2,
             "cannot read the noise file `none.toml`",
         ),
     ] {
         let output = parity(folder, args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
         let errors = text(&output.stderr);
         assert!(errors.contains(message), "{errors}");
     }
