@@ -67,21 +67,10 @@ impl Learned {
         let (query_heads, lanes) = heads(&[Stage::QRope, Stage::Q])?.unwrap_or((1, 1));
         let (kv_heads, _) = heads(&[Stage::KRope, Stage::K])?.unwrap_or((query_heads, lanes));
         let (_, value_dim) = heads(&[Stage::V])?.unwrap_or((kv_heads, lanes));
-        // Not always heads times lanes: qwen3 and gemma have a width of their own.
-        let stream = |place: &&Place| {
-            matches!(
-                place,
-                Place::Layer(_, Stage::AttnNorm | Stage::AttnResidual | Stage::FfnNorm)
-            )
-        };
-        let streamed = match places.iter().find(stream) {
-            Some(place) => first_rows(index, &place.name(), seq, 1)?,
-            None => None,
-        };
         let hparams = Hparams {
             form: *form,
             layers,
-            embedding: streamed.map_or(query_heads * lanes, |(_, rows)| rows.row_len()),
+            embedding: query_heads * lanes,
             heads: query_heads,
             kv_heads,
             head_dim: lanes,
