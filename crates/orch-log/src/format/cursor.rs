@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::decimal::Decimal;
+use super::text::{TOPS, to_escape};
 
 /// Why a line is not a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -417,16 +418,10 @@ impl<'a> Cursor<'a> {
 /// How many bytes there are before the first that is not ASCII, a control character, a quote or a backslash.
 #[inline]
 fn plain_prefix(bytes: &[u8]) -> usize {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * EACH;
     let (eights, _) = bytes.as_chunks::<8>();
     for (index, eight) in eights.iter().enumerate() {
         let eight = u64::from_le_bytes(*eight);
-        // Subtracting borrows from the next byte only where a byte is smaller, which is a hit itself: the first one is
-        // right, whatever follows.
-        let below = |bytes: u64, limit: u64| bytes.wrapping_sub(limit * EACH) & !bytes;
-        let equals = |byte: u8| below(eight ^ (u64::from(byte) * EACH), 1);
-        let hits = (eight | below(eight, 0x20) | equals(b'"') | equals(b'\\')) & HIGH;
+        let hits = (eight | to_escape(eight)) & TOPS;
         if hits != 0 {
             return 8 * index + (hits.trailing_zeros() / 8) as usize;
         }

@@ -37,20 +37,31 @@ fn is_plain(bytes: &[u8]) -> bool {
     }
 }
 
+#[inline]
+const fn is_plain_word(word: u64) -> bool {
+    to_escape(word) & TOPS == 0
+}
+
+/// The highest bit of each byte of a word.
+pub(super) const TOPS: u64 = (u64::MAX / 255) << 7;
+
+/// Sets the highest bit of the first byte of eight, in memory's order on a little-endian machine, that is a control character, a
+/// quote or a backslash; without one none is set. Bytes after the first may be marked wrongly, as subtracting borrows from
+/// the next one, and other bits mean nothing.
+///
 /// # Source
 ///
 /// "Determine if a word has a byte less than n" and "… equal to n", S. E. Anderson, "Bit Twiddling Hacks".
 #[inline]
-const fn is_plain_word(word: u64) -> bool {
+pub(super) const fn to_escape(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES << 7;
     const fn below(word: u64, limit: u8) -> u64 {
         word.wrapping_sub(ONES * limit as u64) & !word
     }
     let controls = below(word, 0x20);
     let quotes = below(word ^ (ONES * b'"' as u64), 1);
     let backslashes = below(word ^ (ONES * b'\\' as u64), 1);
-    (controls | quotes | backslashes) & TOPS == 0
+    controls | quotes | backslashes
 }
 
 #[cold]
