@@ -1,7 +1,7 @@
 //! The rules' pages, and the document made of them.
 #![allow(clippy::unwrap_used, reason = "a test tells by panicking")]
 
-use parity::explain::{RULES, all_pages, page};
+use parity::explain::{RULES, all_pages, rule_of};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -47,6 +47,6 @@ fn codes_are_unique_and_ascending_and_every_page_is_complete() {
         }
         assert!(!rule.kinds.is_empty(), "{}", page.code);
     }
-    assert_eq!(page("p012").unwrap().code, "P012");
-    assert!(page("P999").is_none());
+    assert_eq!(rule_of("p012").unwrap().page.code, "P012");
+    assert!(rule_of("P999").is_none());
 }

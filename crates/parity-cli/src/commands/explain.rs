@@ -5,9 +5,10 @@ use crate::failure::Failure;
 use crate::{progress, terminal};
 use parity::align::maps::{Sample, choose};
 use parity::check::{Code, Severity, Side};
-use parity::explain::{Explanation, RULES, Source, explain_at, page};
+use parity::explain::{RULES, Rule, Source, explain_at, rule_of};
 use parity::recompute::Weights;
-use parity::report::{self, Json, Text, v1::Report};
+use parity::report::v1::{Explanation, Report};
+use parity::report::{self, Json, Text};
 use parity::trace::{Index, Trace};
 use parity::{Options, compare_with_model, exit_code};
 use std::io::Write;
@@ -15,25 +16,32 @@ use std::path::Path;
 
 /// Prints a rule, or explains where two traces part.
 pub(crate) fn run(args: &Explain, color: ColorWhen) -> Result<u8, Failure> {
-    let mut out = terminal::stdout(color);
     let Some(reference) = &args.reference else {
-        for rule in RULES {
-            writeln!(out, "{}  {}", rule.page.code, rule.page.name)?;
-        }
-        return Ok(exit_code::AGREES);
+        return rules(args.format, RULES, color);
     };
     let Some(candidate) = &args.candidate else {
-        return one_page(reference, &mut out);
+        return one_page(args.format, reference, color);
     };
     let (reference, candidate) = (Trace::open(reference)?, Trace::open(candidate)?);
     let offset = args.token_offset.unwrap_or(0);
     let weights = weights(args, &reference)?;
     let model = weights.as_deref();
-    let places = places(args, &reference, &candidate, model)?;
-    let Some(first) = places.first() else {
-        writeln!(out, "The traces do not disagree: nothing to explain.")?;
+    let places = places(args, &reference, &candidate, model);
+    if let (Format::Json, Ok([]) | Err(Failure::NotComparable(_))) =
+        (args.format, places.as_deref())
+    {
+        // Who asked for JSON reads JSON, whatever there is to say.
+        show(args, &[], color)?;
+    }
+    let places = places?;
+    if places.is_empty() {
+        let note = "The traces do not disagree: nothing to explain.";
+        match args.format {
+            Format::Text => writeln!(terminal::stdout(color), "{note}")?,
+            Format::Json => writeln!(terminal::stderr(color), "{note}")?,
+        }
         return Ok(exit_code::AGREES);
-    };
+    }
     let (reference_map, candidate_map) = args.maps.choices()?;
     let maps = [
         choose(&Sample::of(&reference)?, &reference_map),
@@ -41,41 +49,61 @@ pub(crate) fn run(args: &Explain, color: ColorWhen) -> Result<u8, Failure> {
     ];
     let reference = Index::mapped(&reference, maps[0].bound())?;
     let candidate = Index::mapped(&candidate, maps[1].bound())?;
-    let found: Vec<Explanation> = places
-        .iter()
-        .filter_map(|place| {
-            explain_at(
-                &Source::new(&reference, place.seq, 0).shaped_like(&candidate),
-                &Source::new(&candidate, place.seq, offset).shaped_like(&reference),
-                model,
-                &place.checkpoint,
-                place.position,
-            )
-        })
+    let explained = places.iter().map(|place| {
+        let found = explain_at(
+            &Source::new(&reference, place.seq, 0).shaped_like(&candidate),
+            &Source::new(&candidate, place.seq, offset).shaped_like(&reference),
+            model,
+            &place.checkpoint,
+            place.position,
+        );
+        found.as_ref().map(report::explanation).ok_or(place)
+    });
+    let explained: Vec<Result<Explanation, &Place>> = explained.collect();
+    let any = explained.iter().any(Result::is_ok);
+    let found: Vec<Explanation> = explained
+        .into_iter()
+        .map(|found| found.unwrap_or_else(|place| place.unexplained(&reference, &candidate)))
         .collect();
-    if found.is_empty() {
-        writeln!(
-            out,
-            "`{}` at position {} cannot be explained: not all its elements were captured on both sides.\n\
-             Log with ORCH_LOG_DETAIL=full, or `parity capture --detail full`.",
-            first.checkpoint, first.position
-        )?;
-        return Ok(exit_code::NOT_COMPARABLE);
-    }
-    show(args, &found, &mut out)?;
-    out.flush()?;
-    Ok(exit_code::DIVERGED)
+    show(args, &found, color)?;
+    Ok(if any {
+        exit_code::DIVERGED
+    } else {
+        exit_code::NOT_COMPARABLE
+    })
 }
 
-fn one_page(code: &Path, out: &mut dyn Write) -> Result<u8, Failure> {
+fn one_page(format: Format, code: &Path, color: ColorWhen) -> Result<u8, Failure> {
     let code = code.to_string_lossy();
-    let Some(page) = page(&code) else {
+    let Some(rule) = rule_of(&code) else {
         return Err(Failure::message(format!(
             "`{code}` is not the code of a rule, and one trace alone cannot be explained; `parity explain --list` lists \
              the rules"
         )));
     };
-    writeln!(out, "{}", page.markdown().trim_end())?;
+    if format == Format::Json {
+        return rules(format, &[rule], color);
+    }
+    let mut out = terminal::stdout(color);
+    writeln!(out, "{}", rule.page.markdown().trim_end())?;
+    Ok(exit_code::AGREES)
+}
+
+/// Codes and names, or as JSON whole pages.
+fn rules(format: Format, rules: &[&Rule], color: ColorWhen) -> Result<u8, Failure> {
+    let mut out = terminal::stdout(color);
+    match format {
+        Format::Text => {
+            for rule in rules {
+                writeln!(out, "{}  {}", rule.page.code, rule.page.name)?;
+            }
+        }
+        Format::Json => {
+            let pages: Vec<_> = rules.iter().map(|rule| report::rule(rule)).collect();
+            Json.rules(&pages, &mut out)?;
+        }
+    }
+    out.flush()?;
     Ok(exit_code::AGREES)
 }
 
@@ -84,6 +112,28 @@ struct Place {
     checkpoint: String,
     position: i64,
     seq: u64,
+}
+
+impl Place {
+    /// Why there is nothing to say of it.
+    fn unexplained(&self, reference: &Index<'_>, candidate: &Index<'_>) -> Explanation {
+        let name = &self.checkpoint;
+        let lacks = match (reference.contains(name), candidate.contains(name)) {
+            (false, false) => Some("neither trace has it"),
+            (false, true) => Some("the reference does not have it"),
+            (true, false) => Some("the candidate does not have it"),
+            (true, true) => None,
+        };
+        let why = match lacks {
+            Some(lacks) => format!("`{name}` cannot be explained: {lacks}"),
+            None => format!(
+                "`{name}` at position {} cannot be explained: not all its elements were captured on both sides; log with \
+                 ORCH_LOG_DETAIL=full, or `parity capture --detail full`",
+                self.position
+            ),
+        };
+        report::not_captured(name, self.position, why)
+    }
 }
 
 /// How many origins are explained.
@@ -153,8 +203,8 @@ fn only_rows_are_shifted(compared: &Report) -> bool {
             .all(|found| found.code == Code::OtherLogits.id() && found.side == Side::Both.name())
 }
 
-fn show(args: &Explain, found: &[Explanation], out: &mut dyn Write) -> Result<(), Failure> {
-    let found: Vec<_> = found.iter().map(report::explanation).collect();
+fn show(args: &Explain, found: &[Explanation], color: ColorWhen) -> Result<(), Failure> {
+    let mut out = terminal::stdout(color);
     match args.format {
         Format::Text => {
             let text = Text {
@@ -166,11 +216,12 @@ fn show(args: &Explain, found: &[Explanation], out: &mut dyn Write) -> Result<()
                 if index > 0 {
                     writeln!(out)?;
                 }
-                text.explanation(found, out)?;
+                text.explanation(found, &mut out)?;
             }
         }
-        Format::Json => Json.explanations(&found, out)?,
+        Format::Json => Json.explanations(found, &mut out)?,
     }
+    out.flush()?;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub use fit::{Basis, Fit, Parameter};
 pub use judgement::{Cause, Certainty, Explanation, Outcome, Tried, explain};
 pub use numbers::{Narrow, looks_like};
 pub use outline::Outline;
-pub use pages::{all_pages, page};
+pub use pages::{all_pages, rule_of};
 pub use rule::{Page, Rule};
 pub use rules::RULES;
 pub use scene::{Known, Scene, Side};

@@ -1,14 +1,12 @@
 //! The pages of the rules, as text.
 
-use super::{Page, RULES};
+use super::{Page, RULES, Rule};
 use std::fmt::Write;
 
-/// The page of a code, whatever its case.
-pub fn page(code: &str) -> Option<&'static Page> {
-    RULES
-        .iter()
-        .map(|rule| &rule.page)
-        .find(|page| page.code.eq_ignore_ascii_case(code))
+/// The rule of a code, whatever its case.
+pub fn rule_of(code: &str) -> Option<&'static Rule> {
+    let named = |rule: &&&Rule| rule.page.code.eq_ignore_ascii_case(code);
+    RULES.iter().find(named).copied()
 }
 
 impl Page {

@@ -1,7 +1,7 @@
 //! Causes for the report.
 
 use super::{Number, v1};
-use crate::explain::{Basis, Cause, Explanation, Outcome};
+use crate::explain::{Basis, Cause, Explanation, Outcome, Rule, Site};
 
 /// An explanation as it leaves the library.
 pub fn explanation(found: &Explanation) -> v1::Explanation {
@@ -33,6 +33,45 @@ pub fn explanation(found: &Explanation) -> v1::Explanation {
                 fitted: tried.fit.free as u64,
                 explains: tried.explains,
             })
+            .collect(),
+    }
+}
+
+/// A place of which too little was captured to explain anything, and why.
+pub fn not_captured(checkpoint: &str, position: i64, why: String) -> v1::Explanation {
+    v1::Explanation {
+        checkpoint: checkpoint.to_owned(),
+        positions: [position, position],
+        operation: Site::of(checkpoint).kind.name().to_owned(),
+        outcome: "not captured".to_owned(),
+        summary: why,
+        affected: Vec::new(),
+        divergence: Number(f64::NAN),
+        from_own_inputs: None,
+        reference_from_its_inputs: None,
+        inputs: Number(f64::NAN),
+        causes: Vec::new(),
+        tried: Vec::new(),
+    }
+}
+
+/// A rule's page.
+pub fn rule(rule: &Rule) -> v1::Rule {
+    let page = &rule.page;
+    v1::Rule {
+        code: page.code.to_owned(),
+        name: page.name.to_owned(),
+        operations: (rule.kinds.iter())
+            .map(|kind| kind.name().to_owned())
+            .collect(),
+        detects: page.detects.to_owned(),
+        evidence: page.evidence.to_owned(),
+        confirm: page.confirm.to_owned(),
+        fix: page.fix.to_owned(),
+        reports: page
+            .reports
+            .iter()
+            .map(|&report| report.to_owned())
             .collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! The report for other programs.
 
 use super::render::{Render, RenderMany};
-use super::v1::{Explanation, Many, Report};
+use super::v1::{Explanation, Many, Report, Rule};
 use std::io::{self, Write};
 
 /// One JSON object, indented, with a line end.
@@ -37,6 +37,15 @@ impl Json {
     /// When `out` cannot be written to.
     pub fn explanations(&self, found: &[Explanation], out: &mut dyn Write) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *out, found)?;
+        out.write_all(b"\n")
+    }
+    /// The pages of rules, likewise.
+    ///
+    /// # Errors
+    ///
+    /// When `out` cannot be written to.
+    pub fn rules(&self, rules: &[Rule], out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, rules)?;
         out.write_all(b"\n")
     }
 }

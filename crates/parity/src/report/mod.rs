@@ -29,7 +29,7 @@ pub mod words;
 pub(crate) use build::{Material, build};
 pub(crate) use build_alignment::map_uses;
 pub(crate) use build_blame::tolerances;
-pub use build_cause::{causes, explanation};
+pub use build_cause::{causes, explanation, not_captured, rule};
 pub(crate) use build_cells::{cells, edges};
 pub(crate) use build_inspection::inspection;
 pub use csv::Csv;

@@ -66,6 +66,9 @@ pub(super) fn explanation(page: &mut Page, found: &Explanation, all: bool) {
         &format!("{} ({})", found.checkpoint, found.operation),
     );
     page.fill("  answer     ", &found.summary);
+    if found.outcome == "not captured" {
+        return;
+    }
     let rows = format!(
         "{} of {} rows at positions {} to {} differ, by {} of the candidate's magnitude",
         found.affected.len(),

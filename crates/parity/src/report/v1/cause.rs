@@ -68,19 +68,20 @@ pub struct Explanation {
     pub positions: [i64; 2],
     /// The form of its operation.
     pub operation: String,
-    /// `found`, `inherited`, `reference differs` or `unknown`.
+    /// `found`, `inherited`, `reference differs`, `unknown`, or `not captured`: what there is of it cannot be explained,
+    /// and the summary says why.
     pub outcome: String,
     /// That in a sentence.
     pub summary: String,
     /// Positions of the rows that differ.
     pub affected: Vec<i64>,
-    /// Candidate against reference, relative to the candidate.
+    /// Candidate against reference, relative to the candidate; NaN where it was not captured.
     pub divergence: Number,
     /// Candidate against the reference's formula applied to the candidate's own inputs.
     pub from_own_inputs: Option<Number>,
     /// Reference against the same formula applied to the reference's inputs.
     pub reference_from_its_inputs: Option<Number>,
-    /// Largest disagreement of the operation's inputs.
+    /// Largest disagreement of the operation's inputs; NaN where it was not captured.
     pub inputs: Number,
     /// Causes that may be stated, the likeliest first.
     pub causes: Vec<Cause>,

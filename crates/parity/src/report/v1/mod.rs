@@ -15,6 +15,7 @@ mod logits;
 mod many;
 mod pair;
 mod pairing;
+mod rule;
 mod verification;
 mod vote;
 
@@ -35,6 +36,7 @@ pub use pair::{
     Basis, CheckpointSummary, Divergence, Figures, InputError, PairDetail, ValueRange, WorstElement,
 };
 pub use pairing::{PairedName, Pairing, UnpairedName};
+pub use rule::Rule;
 pub use verification::{UnverifiedOperation, Verification, VerifiedOperation};
 pub use vote::{Vote, VoteCheckpoint, VotePair};
 
