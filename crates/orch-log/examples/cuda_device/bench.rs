@@ -12,6 +12,7 @@ use crate::engine::{Engine, mix};
 
 const CHECKPOINTS: usize = 289;
 const N: usize = 4864;
+const STEPS: usize = 60;
 
 /// What happens after each kernel of the engine.
 #[derive(Clone, Copy, PartialEq)]
@@ -71,7 +72,7 @@ impl Steps {
 /// Median microseconds of a step from its launch to its end.
 fn time(mut step: impl FnMut(usize) -> Outcome) -> Result<f64, Box<dyn std::error::Error>> {
     let mut samples = Vec::new();
-    for i in 0..60 {
+    for i in 0..STEPS {
         let start = Instant::now();
         step(i)?;
         if i >= 10 {
@@ -118,10 +119,13 @@ pub(crate) fn logged(is_graph: bool) -> Outcome {
     cuda::flush()?;
     if let Some(recorder) = orch_log::global() {
         let status = recorder.status();
-        if !status.is_complete() {
+        let waited = cuda::waited();
+        if !status.is_complete() || !waited.is_zero() {
             println!(
-                "    lost {} records, {} payloads",
-                status.dropped, status.payloads_dropped
+                "    lost {} records, {} payloads; waited {:.0} us a step",
+                status.dropped,
+                status.payloads_dropped,
+                waited.as_secs_f64() * 1e6 / STEPS as f64
             );
         }
     }

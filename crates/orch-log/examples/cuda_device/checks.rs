@@ -24,9 +24,10 @@ impl Random {
     }
 }
 
-const SIZES: [usize; 14] = [
-    0, 1, 15, 16, 17, 255, 256, 257, 896, 4096, 5000, 65536, 70001, 151936,
+const SIZES: [usize; 15] = [
+    0, 1, 15, 16, 17, 255, 256, 257, 896, 4096, 5000, 65536, 70001, 151936, MOST,
 ];
+const MOST: usize = 1_500_000;
 
 struct Types {
     engine: Engine,
@@ -76,7 +77,7 @@ impl Types {
 /// Every element type at many sizes and addresses.
 pub(crate) fn types() -> Outcome {
     let engine = Engine::new()?;
-    let room = engine.stream.alloc_zeros(151936 * 8 + 64)?;
+    let room = engine.stream.alloc_zeros(MOST * 8 + 64)?;
     let mut types = Types {
         engine,
         room,
@@ -135,6 +136,7 @@ pub(crate) fn strides() -> Outcome {
         let address = device.device_ptr(&engine.stream).0 + 4 * offset as u64;
         orch_log_cuda!("device", address, n, "f32", shape, number, engine.stream; strides = strides);
     }
+    orch_log_cuda_step!(engine.stream);
     cuda::flush()?;
     println!("{} views", cases.len());
     Ok(())

@@ -2,21 +2,21 @@
 
 use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::buffers::{Deliveries, HostBuffers};
 use super::driver::{
     ATTRIBUTE_MAJOR, ATTRIBUTE_MINOR, Driver, HOST_PORTABLE_AND_MAPPED, Handle, OUT_OF_MEMORY,
     STREAM_NON_BLOCKING, check,
 };
 use super::error::Error;
-use super::lane::{Deliveries, HostBuffers, Lane, MAX_LANES, Nodes, Side};
+use super::lane::MAX_LANES;
 use super::nvrtc::Binary;
-use super::program::{Program, Type};
+use super::program::Program;
 use super::settings::DeviceSettings;
 use super::sites::Sites;
-use super::slot::{
-    COUNTER_BYTES, MAX_BLOCKS, MAX_FIRST, PARTIAL_BYTES, Ring, Scratch, image_bytes,
-};
+use super::slot::{MAX_FIRST, Ring, image_bytes};
+use super::state::State;
 
 /// CUDA as the logger uses it; tests put a device of their own in its place.
 pub(super) struct Backend {
@@ -43,24 +43,18 @@ pub(super) struct Device {
     pub(super) counts_steps: AtomicBool,
     /// Payloads that no snapshot could be taken of.
     pub(super) payloads_lost: AtomicU64,
-    arch: i32,
+    /// What the host tells the device and the other way round: records read so far, then for each lane how long its passes have
+    /// waited. As the host sees it, and as the device does.
+    mailbox: (*const u8, u64),
+    pub(super) arch: i32,
     own_stream: Handle,
 }
 
-// SAFETY: CUDA's handles may be used from any thread, and `slots` is memory for good that is read with volatile loads.
+// SAFETY: CUDA's handles may be used from any thread; `slots` and `mailbox` are memory for good that is read with volatile
+// or atomic loads.
 unsafe impl Send for Device {}
 // SAFETY: as above; what changes is atomic or behind the mutex.
 unsafe impl Sync for Device {}
-
-/// What the engine's threads share.
-#[derive(Default)]
-pub(super) struct State {
-    lanes: Vec<Lane>,
-    programs: Vec<(Program, Result<Vec<Handle>, Error>)>,
-}
-
-// SAFETY: handles and device addresses, see `Device`.
-unsafe impl Send for State {}
 
 /// Makes a context current, and allows this thread calls that a stream capture forbids by default (allocating
 /// memory for ourselves, which no captured work depends on).
@@ -115,6 +109,7 @@ impl Device {
             state: Mutex::default(),
             counts_steps: AtomicBool::new(false),
             payloads_lost: AtomicU64::new(0),
+            mailbox: (ptr::null(), 0),
             arch: arch_of_current(driver)?,
             own_stream: ptr::null_mut(),
         };
@@ -124,6 +119,7 @@ impl Device {
         let (slots, mapped) = device.host_memory(settings.slots as usize * slot_bytes as usize)?;
         let counters = device.memory(256)?;
         device.clear(counters, 256)?;
+        device.mailbox = device.host_memory(8 * (1 + MAX_LANES))?;
         device.slots = slots;
         device.ring = Ring {
             slots: mapped,
@@ -172,24 +168,55 @@ impl Device {
         Ok((host.cast::<u8>().cast_const(), mapped))
     }
 
-    /// Host buffers of `bytes` each for a lane, known to the reader from here on.
-    pub(super) fn host_buffers(&self, lane: u32, bytes: u64) -> Result<HostBuffers, Error> {
-        let count = super::lane::BUFFERS;
+    /// Host buffers for passes of a lane of up to `nbytes`, known to the reader from here on.
+    pub(super) fn host_buffers(&self, lane: u32, nbytes: u64) -> Result<HostBuffers, Error> {
+        // Half as much again: passes of a growing context need a little more each time.
+        let bytes = (nbytes + nbytes / 2).next_multiple_of(4096);
+        let left = self.settings.buffer_bytes;
+        let left = left.saturating_sub(self.deliveries.bytes());
+        let count = HostBuffers::count_for(bytes, left);
         let (data, device_data) = self.host_memory((bytes * count) as usize)?;
-        let (headers, device_headers) = self.host_memory(16 * count as usize)?;
+        let (words, device_words) = self.host_memory(HostBuffers::words_bytes(count))?;
         let buffers = HostBuffers {
             data,
             bytes,
-            headers: headers.cast(),
+            count,
+            words: words.cast(),
             device_data,
-            device_headers,
+            device_words,
         };
         self.deliveries.add(lane, buffers);
         Ok(buffers)
     }
 
+    fn mail(&self, index: usize) -> &AtomicU64 {
+        // SAFETY: that many aligned numbers, alive for good, which the device reads and writes too.
+        unsafe { AtomicU64::from_ptr(self.mailbox.0.cast::<u64>().add(index).cast_mut()) }
+    }
+
+    /// Tells the device that the first `records` have been read.
+    pub(super) fn set_read(&self, records: u64) {
+        self.mail(0).store(records, Ordering::Relaxed);
+    }
+
+    /// Where the device finds that.
+    pub(super) fn read_address(&self) -> u64 {
+        self.mailbox.1
+    }
+
+    /// Where passes of a lane add the nanoseconds that they wait for the host.
+    pub(super) fn waited_address(&self, lane: u32) -> u64 {
+        self.mailbox.1 + 8 * (1 + u64::from(lane))
+    }
+
+    /// Nanoseconds that passes have waited for the host.
+    pub(super) fn waited_ns(&self) -> u64 {
+        let lanes = (0..MAX_LANES).map(|lane| self.mail(1 + lane).load(Ordering::Relaxed));
+        lanes.sum()
+    }
+
     /// Zeros in device memory, without touching any stream of the engine.
-    fn clear(&self, address: u64, bytes: usize) -> Result<(), Error> {
+    pub(super) fn clear(&self, address: u64, bytes: usize) -> Result<(), Error> {
         let driver = &self.backend.driver;
         // SAFETY: memory of ours, and a stream of ours.
         unsafe {
@@ -226,129 +253,4 @@ fn arch_of_current(driver: &Driver) -> Result<i32, Error> {
         ))?;
     }
     Ok(10 * major + minor)
-}
-
-impl State {
-    /// The lane of a stream, or of the capture that it is in.
-    pub(super) fn lane(
-        &mut self,
-        device: &Device,
-        stream: Handle,
-        capture: u64,
-    ) -> Result<&mut Lane, Error> {
-        let known = self
-            .lanes
-            .iter()
-            .rposition(|lane| lane.stream == stream && lane.capture == capture);
-        let index = match known {
-            Some(index) => index,
-            None => {
-                if self.lanes.len() == MAX_LANES {
-                    return Err(Error::TooMany);
-                }
-                let lane = Lane::create(device, stream, capture, self.lanes.len() as u32)?;
-                self.lanes.push(lane);
-                self.lanes.len() - 1
-            }
-        };
-        Ok(&mut self.lanes[index])
-    }
-
-    /// Kernel `index` of `program`, which is compiled when it is first asked for.
-    pub(super) fn kernel(
-        &mut self,
-        device: &Device,
-        program: Program,
-        index: usize,
-    ) -> Result<Handle, Error> {
-        let known = self.programs.iter().position(|(of, _)| *of == program);
-        let at = known.unwrap_or_else(|| {
-            self.programs.push((program, load(device, program)));
-            self.programs.len() - 1
-        });
-        self.programs[at]
-            .1
-            .as_ref()
-            .map(|kernels| kernels[index])
-            .map_err(Clone::clone)
-    }
-
-    /// The kernel for tensors of this type.
-    pub(super) fn tensor_kernel(
-        &mut self,
-        device: &Device,
-        of: Type,
-        plain: bool,
-    ) -> Result<Handle, Error> {
-        self.kernel(device, Program::Tensor(of), usize::from(!plain))
-    }
-}
-
-fn load(device: &Device, program: Program) -> Result<Vec<Handle>, Error> {
-    let binary = (device.backend.compile)(program, device.arch).map_err(Error::Unavailable)?;
-    let driver = &device.backend.driver;
-    let mut module = ptr::null_mut();
-    // SAFETY: a whole image of the compiler's, alive during the call. PTX ends with a zero byte, as it should.
-    check(unsafe { (driver.module_load)(&mut module, binary.image.as_ptr().cast()) })?;
-    let find = |name: &std::ffi::CString| {
-        let mut kernel = ptr::null_mut();
-        // SAFETY: the module just loaded, never unloaded, and a terminated string.
-        check(unsafe { (driver.module_get_function)(&mut kernel, module, name.as_ptr()) })?;
-        Ok(kernel)
-    };
-    binary.kernels.iter().map(find).collect()
-}
-
-impl Lane {
-    fn create(device: &Device, stream: Handle, capture: u64, index: u32) -> Result<Self, Error> {
-        let partials = PARTIAL_BYTES * MAX_BLOCKS as usize;
-        let scratch = device.memory(partials + COUNTER_BYTES)?;
-        let counters = scratch + partials as u64;
-        device.clear(counters, COUNTER_BYTES)?;
-        Ok(Self {
-            stream,
-            capture,
-            index,
-            scratch: Scratch {
-                partials: scratch,
-                ticket: counters,
-                batch: counters + 192,
-            },
-            deliver_ticket: counters + 64,
-            pass: counters + 128,
-            side: None,
-            side_is_busy: false,
-            nodes: Nodes::none(),
-            snapshots: 0,
-            used: 0,
-            delivered: 0,
-            buffers: None,
-        })
-    }
-
-    /// The stream beside the engine's, made when first needed.
-    pub(super) fn side(&mut self, driver: &Driver) -> Result<Side, Error> {
-        if let Some(side) = self.side {
-            return Ok(side);
-        }
-        let (mut stream, mut forked, mut joined) =
-            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        // SAFETY: room for a handle each.
-        unsafe {
-            check((driver.stream_create)(&mut stream, STREAM_NON_BLOCKING))?;
-            check((driver.event_create)(
-                &mut forked,
-                super::driver::EVENT_WITHOUT_TIME,
-            ))?;
-            check((driver.event_create)(
-                &mut joined,
-                super::driver::EVENT_WITHOUT_TIME,
-            ))?;
-        }
-        Ok(*self.side.insert(Side {
-            stream,
-            forked,
-            joined,
-        }))
-    }
 }

@@ -17,31 +17,37 @@
 //! them to the trace. The kernels are those of `cpp/orch_log_cuda.cuh`, compiled by NVRTC when first needed. Neither
 //! CUDA nor its headers are needed to build, and a program without CUDA goes on without a record.
 //!
-//! Settings: those of the recorder, and `ORCH_LOG_CUDA_MODE`, `ORCH_LOG_CUDA_SNAPSHOTS`, `ORCH_LOG_CUDA_SLOTS`, see
+//! Settings: those of the recorder, and `ORCH_LOG_CUDA_MODE`, `_SNAPSHOTS`, `_SLOTS`, `_BUFFERS` and `_WAIT`, see
 //! `docs/cuda.md`.
 
 mod argument;
+mod buffers;
 mod capture;
 mod device;
 mod driver;
 mod dynamic;
+mod enqueue;
 mod error;
 mod lane;
 mod launch;
 mod log;
 mod macros;
 mod nvrtc;
+mod payloads;
 mod poller;
 mod program;
 mod reader;
 mod settings;
 mod sites;
 mod slot;
+mod snapshot;
+mod state;
+mod step;
 mod tensor;
 #[cfg(test)]
 mod tests;
 
 pub use argument::{DeviceData, DeviceStream, Position};
-pub use log::flush;
+pub use log::{flush, waited};
 #[doc(hidden)]
 pub use macros::__private;

@@ -195,6 +195,15 @@ impl Poller {
             .sum()
     }
 
+    /// Nanoseconds that passes of all contexts have waited for the host.
+    pub(super) fn waited_ns(&self) -> u64 {
+        let readers = lock(&self.readers);
+        readers
+            .iter()
+            .map(|reader| reader.device().waited_ns())
+            .sum()
+    }
+
     /// Waits until the devices have finished and all that they logged is in the trace.
     pub(super) fn finish(&self) {
         if self.owner.load(Ordering::Relaxed) != std::process::id() {

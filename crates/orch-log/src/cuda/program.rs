@@ -1,6 +1,6 @@
 //! The device code: that of the C++ header, taken from the folder `cpp/` beside this workspace's crates.
 
-use super::slot::{Batch, Delivery, Job, Ring, Scratch, Slot};
+use super::slot::{Backlog, Batch, Delivery, Job, Ring, Scratch, Slot};
 use crate::format::Dtype;
 
 /// The files include each other and nothing else; put one after the other, they are one program.
@@ -74,6 +74,27 @@ impl Type {
         })
     }
 
+    /// The type of a payload of such elements.
+    pub(super) fn dtype(self) -> Dtype {
+        match self {
+            Self::F64 => Dtype::F64,
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::Bf16,
+            Self::F8E4m3 => Dtype::F8E4m3,
+            Self::F8E5m2 => Dtype::F8E5m2,
+            Self::I64 => Dtype::I64,
+            Self::I32 => Dtype::I32,
+            Self::I16 => Dtype::I16,
+            Self::I8 => Dtype::I8,
+            Self::U64 => Dtype::U64,
+            Self::U32 => Dtype::U32,
+            Self::U16 => Dtype::U16,
+            Self::U8 => Dtype::U8,
+            Self::Bool => Dtype::Bool,
+        }
+    }
+
     pub(super) fn size_bytes(self) -> usize {
         match self {
             Self::F64 | Self::I64 | Self::U64 => 8,
@@ -118,7 +139,7 @@ impl Type {
 /// What is compiled together. Apart, because an engine has few types and compiling them all takes seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Program {
-    /// Kernels that read no elements: step, copies, delivery.
+    /// Kernels that read no elements, see [`Common`].
     Common,
     /// Several small tensors at once.
     Batch,
@@ -126,13 +147,29 @@ pub(super) enum Program {
     Tensor(Type),
 }
 
+/// The kernels of [`Program::Common`], in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Common {
+    NextStep,
+    CopySmall,
+    CopyStrided,
+    Deliver,
+    WaitForHost,
+}
+
 impl Program {
     /// Its kernels, as C++ names them. An instance of a template is compiled because it is asked for.
     pub(super) fn kernels(self) -> Vec<String> {
         match self {
-            Self::Common => ["next_step<0>", "copy_small<0>", "deliver<0>"]
-                .map(str::to_owned)
-                .to_vec(),
+            Self::Common => [
+                "next_step<0>",
+                "copy_small<0>",
+                "copy_strided<0>",
+                "deliver<0>",
+                "wait_for_host<0>",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             Self::Batch => vec!["log_batch<0>".to_owned()],
             Self::Tensor(of) => ["log_plain", "log_strided"]
                 .map(|kernel| format!("{kernel}<{}>", of.name()))
@@ -157,6 +194,7 @@ impl Program {
             ("Ring", size_of::<Ring>()),
             ("Scratch", size_of::<Scratch>()),
             ("Delivery", size_of::<Delivery>()),
+            ("Backlog", size_of::<Backlog>()),
             ("Partial", super::slot::PARTIAL_BYTES),
         ] {
             source.push_str(&format!(

@@ -1,13 +1,15 @@
 //! The host's end of the ring: takes records out and writes them to the trace.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::device::Device;
-use super::lane::Delivered;
+use super::payloads::{Passes, Payload};
 use super::program::Type;
 use super::slot::{AXES, IMAGE_WORDS, MAX_FIRST, NO_PAYLOAD, Slot, checksum, image_bytes};
 use crate::format::Event;
-use crate::recorder::{DevicePayload, Recorder};
+use crate::format::writer::Place;
+use crate::recorder::{Loss, Recorder};
 use crate::summary::{Sketch, Stats};
 use crate::tensor::{Element, F8E4m3, F8E5m2, TensorView};
 
@@ -15,6 +17,8 @@ use crate::tensor::{Element, F8E4m3, F8E5m2, TensorView};
 const SLOT_WORDS: usize = size_of::<Slot>() / 4;
 /// Looks at a slot whose parts have not all arrived, before it is given up: they arrive within microseconds.
 const PATIENCE: u32 = 1_000_000;
+/// Lost payloads are told of no oftener: they come in bursts, and a line for each would fill the trace.
+const BETWEEN_TELLING: Duration = Duration::from_secs(1);
 
 /// Reads one device's ring.
 pub(super) struct Reader {
@@ -23,6 +27,10 @@ pub(super) struct Reader {
     next: u64,
     half_tries: u32,
     image: Box<Image>,
+    passes: Passes,
+    /// Lost payloads that the trace does not tell of yet.
+    untold: u64,
+    told: Option<Instant>,
 }
 
 #[repr(C, align(8))]
@@ -42,6 +50,9 @@ impl Reader {
             next: 0,
             half_tries: 0,
             image: Box::new(Image([0; IMAGE_WORDS])),
+            passes: Passes::none(),
+            untold: 0,
+            told: None,
         }
     }
 
@@ -52,9 +63,27 @@ impl Reader {
     /// Writes what has arrived, in the order in which the device logged; returns how many records came. At the
     /// `last_chance`, records whose payload has not arrived are written without it, and broken slots are given up.
     pub(super) fn drain(&mut self, last_chance: bool) -> usize {
-        let mut written = 0;
         let payloads = self.device.payloads_lost.swap(0, Ordering::Relaxed);
-        self.recorder.count_overtaken(0, payloads);
+        self.lose_payloads(payloads, Loss::NO_SNAPSHOT);
+        let written = self.drain_ring(last_chance);
+        let is_time = self
+            .told
+            .is_none_or(|told| told.elapsed() >= BETWEEN_TELLING);
+        if self.untold > 0 && (last_chance || is_time) {
+            self.recorder.tell_of_payloads(self.untold);
+            self.untold = 0;
+            self.told = Some(Instant::now());
+        }
+        written
+    }
+
+    fn lose_payloads(&mut self, payloads: u64, why: Loss) {
+        self.recorder.lose_payloads(payloads, why);
+        self.untold += payloads;
+    }
+
+    fn drain_ring(&mut self, last_chance: bool) -> usize {
+        let mut written = 0;
         loop {
             match self.read_next() {
                 Found::Nothing => return written,
@@ -63,7 +92,7 @@ impl Reader {
                     if !last_chance && self.half_tries < PATIENCE {
                         return written;
                     }
-                    self.recorder.count_overtaken(1, 0);
+                    self.recorder.count_overtaken(1);
                 }
                 Found::Record => {
                     if !self.write(last_chance) {
@@ -74,6 +103,7 @@ impl Reader {
             }
             self.half_tries = 0;
             self.next += 1;
+            self.device.set_read(self.next);
         }
     }
 
@@ -108,7 +138,7 @@ impl Reader {
             } else {
                 found - 1
             };
-            self.recorder.count_overtaken(target - self.next, 0);
+            self.recorder.count_overtaken(target - self.next);
             self.next = target;
             if self.sequence(self.next) != self.next + 1 {
                 // Lapped again while we looked: the next call will see.
@@ -150,26 +180,24 @@ impl Reader {
     }
 
     /// False when the record has to wait for its payload.
-    fn write(&self, last_chance: bool) -> bool {
+    fn write(&mut self, last_chance: bool) -> bool {
         let slot = self.header();
         let Some(site) = self.device.sites.get(slot.site) else {
             return true;
         };
-        let (lane, offset) = (
-            (slot.payload_offset >> 48) as u32,
-            slot.payload_offset & ((1 << 48) - 1),
-        );
         let mut payload = None;
         if slot.payload_offset != NO_PAYLOAD {
-            let nbytes = slot.n * site.of.size_bytes() as u64;
-            match self
-                .device
-                .deliveries
-                .find(lane, slot.payload_pass, offset, nbytes)
-            {
-                Delivered::Coming if !last_chance => return false,
-                Delivered::Here(data) => payload = Some(DevicePayload { data, nbytes }),
-                Delivered::Coming | Delivered::Gone => self.recorder.count_overtaken(0, 1),
+            let n_tokens = (slot.n_tokens.max(1)) as usize;
+            let deliveries = &self.device.deliveries;
+            if site.is_wanted(self.recorder, slot.token_idx, n_tokens) {
+                match self.passes.find(deliveries, self.recorder, &slot, site.of) {
+                    Payload::Coming if !last_chance => return false,
+                    Payload::Here(place) => payload = Some(place),
+                    Payload::Coming => self.lose_payloads(1, Loss::OVERTAKEN),
+                    Payload::Lost(why) => self.lose_payloads(1, why),
+                }
+            } else {
+                self.passes.step_over(deliveries, &slot);
             }
         }
         let mut shape = [0usize; AXES];
@@ -187,7 +215,6 @@ impl Reader {
                 event: &event,
                 summary: summary(&slot),
                 payload,
-                is_whole: &|| self.device.deliveries.still_holds(lane, slot.payload_pass),
             };
             record.write_as(site.of, &self.image.0[SLOT_WORDS..], slot.first as usize);
         });
@@ -200,8 +227,7 @@ struct Record<'a> {
     recorder: &'a Recorder,
     event: &'a Event<'a>,
     summary: (Stats, Sketch),
-    payload: Option<DevicePayload>,
-    is_whole: &'a dyn Fn() -> bool,
+    payload: Option<Place<'static>>,
 }
 
 impl Record<'_> {
@@ -244,7 +270,6 @@ impl Record<'_> {
             &TensorView::new(&first),
             &self.summary,
             self.payload,
-            self.is_whole,
         );
     }
 }

@@ -19,6 +19,10 @@ pub(super) struct DeviceSettings {
     pub(super) mode: Mode,
     /// `ORCH_LOG_CUDA_SNAPSHOTS`: megabytes for each stream or graph.
     pub(super) snapshot_bytes: u64,
+    /// `ORCH_LOG_CUDA_BUFFERS`: megabytes on the host for payloads on their way, for each context.
+    pub(super) buffer_bytes: u64,
+    /// `ORCH_LOG_CUDA_WAIT`: milliseconds that a pass may wait for the host at its end.
+    pub(super) wait_ns: u64,
     /// `ORCH_LOG_CUDA_SLOTS`: records in the ring, rounded up to a power of two.
     pub(super) slots: u32,
 }
@@ -28,6 +32,8 @@ impl Default for DeviceSettings {
         Self {
             mode: Mode::Snapshot,
             snapshot_bytes: 64 << 20,
+            buffer_bytes: 512 << 20,
+            wait_ns: 0,
             slots: 16384,
         }
     }
@@ -71,6 +77,24 @@ impl DeviceSettings {
             },
         );
         get(
+            "ORCH_LOG_CUDA_BUFFERS",
+            "megabytes from 1 to 1048576",
+            &mut |text| {
+                let megabytes: u64 = text.parse().ok()?;
+                (1..=1 << 20)
+                    .contains(&megabytes)
+                    .then(|| settings.buffer_bytes = megabytes << 20)
+            },
+        );
+        get(
+            "ORCH_LOG_CUDA_WAIT",
+            "milliseconds from 0 to 3600000",
+            &mut |text| {
+                let milliseconds: u64 = text.parse().ok()?;
+                (milliseconds <= 3_600_000).then(|| settings.wait_ns = milliseconds * 1_000_000)
+            },
+        );
+        get(
             "ORCH_LOG_CUDA_SLOTS",
             "records from 16 to 16777216",
             &mut |text| {
@@ -101,22 +125,28 @@ mod tests {
         let (settings, problems) = read(&[
             ("ORCH_LOG_CUDA_MODE", "side"),
             ("ORCH_LOG_CUDA_SNAPSHOTS", "512"),
+            ("ORCH_LOG_CUDA_BUFFERS", "4"),
+            ("ORCH_LOG_CUDA_WAIT", "1000"),
             ("ORCH_LOG_CUDA_SLOTS", "1000"),
         ]);
         assert!(problems.is_empty(), "{problems:?}");
         let expected = DeviceSettings {
             mode: Mode::Side,
             snapshot_bytes: 512 << 20,
+            buffer_bytes: 4 << 20,
+            wait_ns: 1_000_000_000,
             slots: 1024,
         };
         assert_eq!(settings, expected);
         let (settings, problems) = read(&[
             ("ORCH_LOG_CUDA_MODE", "fast"),
             ("ORCH_LOG_CUDA_SNAPSHOTS", "0"),
+            ("ORCH_LOG_CUDA_BUFFERS", "0"),
+            ("ORCH_LOG_CUDA_WAIT", "3600001"),
             ("ORCH_LOG_CUDA_SLOTS", "15"),
         ]);
         assert_eq!(settings, DeviceSettings::default());
-        assert_eq!(problems.len(), 3);
+        assert_eq!(problems.len(), 5);
         assert_eq!(
             problems[0],
             "ORCH_LOG_CUDA_MODE=`fast` is not usable (expected `snapshot`, `in_stream` or `side`); the default is used"

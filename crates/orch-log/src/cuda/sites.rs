@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::program::Type;
 use crate::format::{Dtype, Event, Shape, Shard};
+use crate::recorder::Recorder;
 
 /// A logging call: its event with texts of its own, and the elements' type.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -46,6 +47,11 @@ impl Site {
             && (self.token_axis, self.shard) == (event.token_axis, event.shard)
             && (self.op.as_deref(), self.source.as_deref()) == (event.op, event.source)
             && self.src.iter().eq(event.src.iter())
+    }
+
+    /// Whether a record of it, from the position `token_idx` on, is written.
+    pub(super) fn is_wanted(&self, recorder: &Recorder, token_idx: i64, n_tokens: usize) -> bool {
+        recorder.wants(&self.checkpoint, token_idx, n_tokens)
     }
 
     /// Runs `work` with the site's event at `token_idx`, of a tensor of this shape.

@@ -124,6 +124,26 @@ pub(super) struct Delivery {
     pub(super) ticket: u64,
 }
 
+/// What the host has not read yet, and how long a pass may wait for it. Addresses are the device's.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Backlog {
+    /// Records so far, in device memory.
+    pub(super) ticket: u64,
+    /// Records that the host has read.
+    pub(super) read: u64,
+    /// Records that may lie in the ring.
+    pub(super) most_records: u64,
+    /// Deliveries of the lane so far, in device memory; 0 where nothing is delivered.
+    pub(super) pass: u64,
+    /// For each buffer the last pass, counted from 1, that the host needs no more.
+    pub(super) taken: u64,
+    pub(super) buffer_count: u32,
+    pub(super) limit_ns: u64,
+    /// Added to.
+    pub(super) waited_ns: u64,
+}
+
 /// Bytes that a record with `first` elements of `size` bytes takes in the ring.
 pub(super) const fn image_bytes(first: u32, size: u32) -> u32 {
     (size_of::<Slot>() as u32 + first * size).next_multiple_of(4)

@@ -16,6 +16,13 @@ pub(super) struct Tensor {
     pub(super) strides: Option<[i64; AXES]>,
 }
 
+impl Tensor {
+    /// Bytes of its elements.
+    pub(super) fn nbytes(&self) -> u64 {
+        self.count * self.of.size_bytes() as u64
+    }
+}
+
 /// The type of the elements at hand and the one that the record names: a dtype says how memory without a type is read,
 /// and what 8 and 16 bits without a meaning mean; else it says what the tensor was stored as.
 pub(super) fn element_type(in_memory: Option<Dtype>, dtype: Dtype) -> Option<Type> {

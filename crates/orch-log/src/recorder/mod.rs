@@ -13,8 +13,10 @@ mod status;
 mod thread;
 
 #[cfg(feature = "cuda")]
-pub(crate) use device::DevicePayload;
+pub(crate) use device::{Block, DeviceBlock};
 pub use digest::Digest;
+#[cfg(feature = "cuda")]
+pub(crate) use sink::Loss;
 pub use status::{Logged, Status};
 
 use std::io;

@@ -84,40 +84,34 @@ impl Payloads {
         }
     }
 
-    /// Writes `payload` as it lies in memory that a device may be writing: the kernel reads it, and no reference is
-    /// made to it. A failure is counted in `sink`.
+    /// Writes `block` as it lies in memory that a device may be writing: the kernel reads it, and no reference is made
+    /// to it. A failure is not counted: only the caller knows how many payloads lie in it.
     #[cfg(feature = "cuda")]
     pub(super) fn write_raw(
         &self,
-        payload: super::DevicePayload,
-        dtype: crate::format::Dtype,
+        block: super::DeviceBlock,
         sink: &Sink,
-    ) -> Option<Place<'_>> {
-        let nbytes = payload.nbytes;
+    ) -> Result<super::Block<'_>, super::Loss> {
+        let nbytes = block.nbytes;
         if !sink.reserve(nbytes) {
-            sink.lose_payload(None);
-            return None;
+            return Err(super::Loss::LIMIT);
         }
         let written = self.file().and_then(|to| {
             let room = nbytes.next_multiple_of(ALIGNMENT_BYTES);
             let offset = to.end.fetch_add(room, Ordering::Relaxed);
-            to.write_raw(payload, offset)?;
-            Ok(Place {
+            to.write_raw(block, offset)?;
+            Ok(super::Block {
                 file: &to.name,
                 offset,
                 nbytes,
-                dtype,
             })
         });
         match written {
-            Ok(place) => {
+            Ok(block) => {
                 sink.count_payload_bytes(nbytes);
-                Some(place)
+                Ok(block)
             }
-            Err(error) => {
-                sink.lose_payload(Some(&error));
-                None
-            }
+            Err(error) => Err(super::Loss::of(&error)),
         }
     }
 
@@ -176,17 +170,17 @@ impl Drop for Payloads {
 
 #[cfg(feature = "cuda")]
 impl PayloadFile {
-    fn write_raw(&self, payload: super::DevicePayload, offset: u64) -> io::Result<()> {
+    fn write_raw(&self, block: super::DeviceBlock, offset: u64) -> io::Result<()> {
         use std::os::fd::AsRawFd;
         let mut done = 0;
-        while done < payload.nbytes {
-            let left = usize::try_from(payload.nbytes - done).unwrap_or(usize::MAX);
+        while done < block.nbytes {
+            let left = usize::try_from(block.nbytes - done).unwrap_or(usize::MAX);
             let at = libc::off_t::try_from(offset + done).unwrap_or(libc::off_t::MAX);
-            // SAFETY: inside the payload's memory, which lives as long as the process.
+            // SAFETY: inside the block's memory, which lives as long as the process.
             let count = unsafe {
                 libc::pwrite(
                     self.file.as_raw_fd(),
-                    payload.data.add(done as usize).cast(),
+                    block.data.add(done as usize).cast(),
                     left,
                     at,
                 )

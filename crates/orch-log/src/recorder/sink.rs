@@ -60,10 +60,33 @@ fn whole_lines(lines: &[u8], count: usize) -> (usize, bool) {
 
 /// Stands for "the byte limit was reached" where error numbers are kept.
 const LIMIT: i32 = -1;
-/// Stands for "the device was faster".
+/// Stands for "the device wrote over records".
 const OVERTAKEN: i32 = -2;
 /// Stands for "the device could not be asked".
 const DEVICE: i32 = -3;
+/// Stands for "the device had no room for a copy".
+const NO_SNAPSHOT: i32 = -4;
+/// Stands for "the device wrote over payloads".
+const OVERTAKEN_PAYLOAD: i32 = -5;
+
+/// Why a payload that a device was to bring is not in the trace.
+#[cfg(feature = "cuda")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loss(i32);
+
+#[cfg(feature = "cuda")]
+impl Loss {
+    /// There was no room for a copy on the device.
+    pub(crate) const NO_SNAPSHOT: Self = Self(NO_SNAPSHOT);
+    /// A later pass took its place before it was read, or it never came.
+    pub(crate) const OVERTAKEN: Self = Self(OVERTAKEN_PAYLOAD);
+    /// The byte limit.
+    pub(super) const LIMIT: Self = Self(LIMIT);
+
+    pub(super) fn of(error: &io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
 
 impl Sink {
     pub(super) fn open(
@@ -218,12 +241,19 @@ impl Sink {
         self.lose(records, OVERTAKEN);
     }
 
-    /// Counts payloads of which a device has no copy left.
+    /// Counts payloads that a device was to bring. They come by the hundred: nothing tells of them before
+    /// [`Sink::tell_of_payloads`].
     #[cfg(feature = "cuda")]
-    pub(super) fn lose_overtaken_payloads(&self, payloads: u64) {
+    pub(super) fn lose_device_payloads(&self, payloads: u64, why: Loss) {
         self.payloads_dropped.fetch_add(payloads, Relaxed);
+        self.remember(why.0);
+    }
+
+    /// Tells of payloads that were counted before.
+    #[cfg(feature = "cuda")]
+    pub(super) fn tell_of_payloads(&self, payloads: u64) {
         self.untold.fetch_add(payloads, Relaxed);
-        self.remember(OVERTAKEN);
+        self.tell();
     }
 
     /// Counts a payload that could not be written.
@@ -322,7 +352,13 @@ fn error_of(code: i32) -> Option<io::Error> {
             "byte limit ORCH_LOG_MAX_BYTES reached",
         )),
         OVERTAKEN => Some(io::Error::other(
-            "the device wrote faster than the host could read: set ORCH_LOG_CUDA_SLOTS or ORCH_LOG_CUDA_SNAPSHOTS",
+            "the device wrote faster than the host could read: set ORCH_LOG_CUDA_SLOTS or ORCH_LOG_CUDA_WAIT",
+        )),
+        NO_SNAPSHOT => Some(io::Error::other(
+            "no room on the device for copies of tensors: set ORCH_LOG_CUDA_SNAPSHOTS",
+        )),
+        OVERTAKEN_PAYLOAD => Some(io::Error::other(
+            "the device brought payloads faster than the host could write them: set ORCH_LOG_CUDA_BUFFERS or ORCH_LOG_CUDA_WAIT",
         )),
         DEVICE => Some(io::Error::other("a CUDA call failed")),
         code => Some(io::Error::from_raw_os_error(code)),

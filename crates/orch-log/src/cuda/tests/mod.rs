@@ -4,5 +4,6 @@
 mod compile;
 mod fake;
 mod graphs;
+mod payloads;
 mod records;
 mod ring;

@@ -3,7 +3,6 @@
 use super::fake::{Machine, put};
 use super::records::Trace;
 use crate::cuda::device::Device;
-use crate::cuda::lane::{BUFFERS, HostBuffers};
 use crate::cuda::program::Type;
 use crate::cuda::reader::Reader;
 use crate::cuda::settings::DeviceSettings;
@@ -11,14 +10,15 @@ use crate::cuda::slot::{NO_PAYLOAD, Slot, image_bytes};
 use crate::format::Event;
 use crate::settings::Detail;
 
-struct Case {
+/// A ring that the test fills.
+pub(super) struct Case {
     _machine: Machine,
-    device: &'static Device,
+    pub(super) device: &'static Device,
     site: u32,
 }
 
 impl Case {
-    fn new(slots: u32) -> Self {
+    pub(super) fn new(slots: u32) -> Self {
         let machine = Machine::new();
         let device = machine.device(DeviceSettings {
             slots,
@@ -36,7 +36,7 @@ impl Case {
     }
 
     /// Record `number` of the two elements `value` and `value + 1`, as the device would write it.
-    fn put(&self, number: u64, value: f32, damaged: bool, payload: Option<(u64, u64)>) {
+    pub(super) fn put(&self, number: u64, value: f32, damaged: bool, payload: Option<(u64, u64)>) {
         let (a, b) = (f64::from(value), f64::from(value) + 1.0);
         let (payload_offset, payload_pass) = payload.unwrap_or((NO_PAYLOAD, 0));
         let slot = Slot {
@@ -144,48 +144,4 @@ fn what_was_overwritten_is_counted() {
             .unwrap()
             .contains(&format!("\"token_idx\":{}", written - 1))
     );
-}
-
-#[test]
-fn a_record_waits_for_its_payload() {
-    let (case, trace) = (Case::new(64), Trace::new(Detail::Full));
-    let mut reader = Reader::new(case.device, trace.recorder);
-    let lane = 3u32;
-    let data = vec![0u8; 256 * BUFFERS as usize].leak();
-    let headers = vec![0u64; 2 * BUFFERS as usize].leak();
-    let (data, headers) = (data.as_mut_ptr(), headers.as_mut_ptr());
-    let set = |at: usize, value: u64| {
-        // SAFETY: inside the headers.
-        unsafe { headers.add(at).write_volatile(value) };
-    };
-    case.device.deliveries.add(
-        lane,
-        HostBuffers {
-            data,
-            bytes: 256,
-            headers,
-            device_data: 0,
-            device_headers: 0,
-        },
-    );
-    let place = (u64::from(lane) << 48) | 64;
-    case.put(0, 5.0, false, Some((place, 0)));
-    assert_eq!(reader.drain(false), 0);
-    let elements: Vec<u8> = [5.0f32, 6.0].iter().flat_map(|x| x.to_ne_bytes()).collect();
-    // SAFETY: inside the first buffer.
-    unsafe { data.add(64).copy_from_nonoverlapping(elements.as_ptr(), 8) };
-    set(1, 128);
-    set(0, 1);
-    assert_eq!(reader.drain(false), 1);
-    assert_eq!(trace.payload(&trace.lines()[0]), elements);
-    // A later pass has taken the buffer: the record is written without, and that is counted.
-    set(0, 1 + BUFFERS);
-    case.put(1, 6.0, false, Some((place, 0)));
-    assert_eq!(reader.drain(false), 1);
-    assert!(!trace.lines()[1].contains("payload"));
-    let status = trace.recorder.status();
-    assert_eq!((status.dropped, status.payloads_dropped), (0, 1));
-    // One whose delivery never comes is written at the end.
-    case.put(2, 7.0, false, Some((place, 9)));
-    assert_eq!((reader.drain(false), reader.drain(true)), (0, 1));
 }

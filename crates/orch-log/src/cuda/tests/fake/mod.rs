@@ -41,6 +41,17 @@ pub(super) struct Fake {
 static FAKE: Mutex<Option<Fake>> = Mutex::new(None);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// What the host does while a pass waits for it.
+type Host = Box<dyn FnMut() + Send>;
+static HOST: Mutex<Option<Host>> = Mutex::new(None);
+
+fn host_reads() {
+    let mut host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(host) = host.as_mut() {
+        host();
+    }
+}
+
 pub(super) const STREAM: Handle = ptr::without_provenance_mut(64);
 
 pub(super) fn with<R>(work: impl FnOnce(&mut Fake) -> R) -> R {
@@ -58,6 +69,7 @@ impl Machine {
     pub(super) fn new() -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         *FAKE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Fake::default());
+        *HOST.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let backend = Box::leak(Box::new(Backend {
             driver: DRIVER,
             compile,
@@ -72,6 +84,11 @@ impl Machine {
         let context = ptr::without_provenance_mut(16);
         let device = Device::create(self.backend, context, 7, settings, 10);
         Box::leak(Box::new(device.unwrap()))
+    }
+
+    /// What the host does while a pass waits for it.
+    pub(super) fn while_waiting(&self, host: impl FnMut() + Send + 'static) {
+        *HOST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(host));
     }
 
     /// Begins capturing [`STREAM`].

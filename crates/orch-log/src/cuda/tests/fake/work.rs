@@ -5,7 +5,7 @@ use std::ptr;
 
 use crate::cuda::driver::Handle;
 use crate::cuda::program::{Program, Type};
-use crate::cuda::slot::{Batch, Delivery, Job, Ring, Slot, checksum, image_bytes};
+use crate::cuda::slot::{Backlog, Batch, Delivery, Job, Ring, Slot, checksum, image_bytes};
 use crate::tensor::{Element, TensorView};
 
 /// What a kernel was launched with.
@@ -29,11 +29,18 @@ pub(super) enum Work {
         bits: u32,
         position_copy: u64,
     },
+    CopyStrided {
+        from: Box<Job>,
+        size: u32,
+        to: u64,
+        position_copy: u64,
+    },
     Deliver {
         from: u64,
         nbytes: u64,
         to: Delivery,
     },
+    WaitForHost(Backlog),
 }
 
 impl Work {
@@ -58,11 +65,19 @@ impl Work {
                 position_copy,
             } => {
                 copy(from, to, nbytes);
-                match bits {
-                    32 => write(position_copy, i64::from(read::<i32>(position))),
-                    64 => write(position_copy, read::<i64>(position)),
-                    _ => {}
+                copy_position(position, bits, position_copy);
+            }
+            Self::CopyStrided {
+                from,
+                size,
+                to,
+                position_copy,
+            } => {
+                for index in 0..from.count {
+                    let at = to + index * u64::from(size);
+                    copy(element(&from, size, index), at, u64::from(size));
                 }
+                copy_position(from.position, from.position_bits, position_copy);
             }
             Self::Deliver { from, nbytes, to } => {
                 let pass = read::<u64>(to.pass);
@@ -73,6 +88,7 @@ impl Work {
                 write(to.headers + 16 * buffer, pass + 1);
                 write(to.pass, pass + 1);
             }
+            Self::WaitForHost(backlog) => wait_for_host(&backlog),
         }
     }
 
@@ -94,6 +110,13 @@ impl Work {
                     bits: argument(arguments, 4),
                     position_copy: argument(arguments, 5),
                 },
+                "copy_strided<0>" => Self::CopyStrided {
+                    from: Box::new(argument(arguments, 0)),
+                    size: argument(arguments, 1),
+                    to: argument(arguments, 2),
+                    position_copy: argument(arguments, 3),
+                },
+                "wait_for_host<0>" => Self::WaitForHost(argument(arguments, 0)),
                 "deliver<0>" => Self::Deliver {
                     from: argument(arguments, 0),
                     nbytes: argument(arguments, 1),
@@ -147,6 +170,50 @@ fn copy(from: u64, to: u64, nbytes: u64) {
     }
 }
 
+fn copy_position(position: u64, bits: u32, to: u64) {
+    match bits {
+        32 => write(to, i64::from(read::<i32>(position))),
+        64 => write(to, read::<i64>(position)),
+        _ => {}
+    }
+}
+
+/// Where element `index` of a job with strides lies.
+fn element(job: &Job, size: u32, mut index: u64) -> u64 {
+    let mut offset = 0i64;
+    for axis in (0..job.axes as usize).rev() {
+        offset += (index % job.shape[axis]) as i64 * job.strides[axis];
+        index /= job.shape[axis];
+    }
+    job.data.wrapping_add_signed(offset * i64::from(size))
+}
+
+/// Lets the host read until it has caught up, as long as it may.
+fn wait_for_host(backlog: &Backlog) {
+    let is_free = || {
+        let pass = if backlog.pass == 0 {
+            return true;
+        } else {
+            read::<u64>(backlog.pass)
+        };
+        let count = u64::from(backlog.buffer_count);
+        let before = (pass + 1).saturating_sub(count);
+        read::<u64>(backlog.taken + 8 * (pass % count)) >= before
+    };
+    let has_room =
+        || read::<u64>(backlog.ticket) - read::<u64>(backlog.read) <= backlog.most_records;
+    for _ in (0..backlog.limit_ns).step_by(1_000_000) {
+        if is_free() && has_room() {
+            break;
+        }
+        super::host_reads();
+        write(
+            backlog.waited_ns,
+            read::<u64>(backlog.waited_ns) + 1_000_000,
+        );
+    }
+}
+
 /// Reads a tensor as the kernels do and writes the record as they do.
 fn log(of: Type, job: &Job, ring: &Ring) {
     match of {
@@ -169,18 +236,12 @@ fn log(of: Type, job: &Job, ring: &Ring) {
 }
 
 fn log_as<T: Element>(of: Type, job: &Job, ring: &Ring) {
-    let axes = job.axes as usize;
     let elements: Vec<T> = (0..job.count)
-        .map(|mut index| {
+        .map(|index| {
             if job.strides == [0; 8] {
                 return read(job.data + index * size_of::<T>() as u64);
             }
-            let mut offset = 0i64;
-            for axis in (0..axes).rev() {
-                offset += (index % job.shape[axis]) as i64 * job.strides[axis];
-                index /= job.shape[axis];
-            }
-            read(job.data.wrapping_add_signed(offset * size_of::<T>() as i64))
+            read(element(job, size_of::<T>() as u32, index))
         })
         .collect();
     let (stats, sketch) = crate::summary::summarize(&TensorView::new(&elements));

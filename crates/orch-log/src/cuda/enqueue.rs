@@ -1,0 +1,144 @@
+//! Enqueues the reading of tensors.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use super::argument::Position;
+use super::capture::{self, Capture};
+use super::device::Device;
+use super::driver::Handle;
+use super::error::Error;
+use super::launch::{Work, blocks_for, join, launch, launch_beside};
+use super::program::{Program, Type};
+use super::settings::Mode;
+use super::slot::{Job, MAX_FIRST, NO_PAYLOAD, Slot, THREADS};
+use super::snapshot;
+use super::state::State;
+use super::tensor::{Tensor, row_major};
+use crate::format::{Event, TOKENS};
+use crate::settings::Detail;
+
+/// Enqueues the reading of one tensor.
+pub(super) fn enqueue(
+    device: &Device,
+    detail: Detail,
+    event: &Event<'_>,
+    tensor: &Tensor,
+    position: Position,
+    stream: Handle,
+) -> Result<(), Error> {
+    let site = device
+        .sites
+        .find_or_add(event, tensor.of)
+        .ok_or(Error::TooMany)?;
+    let values = if event.checkpoint == TOKENS {
+        device.token_values()
+    } else {
+        device.values
+    };
+    let mut job = Job {
+        data: tensor.address,
+        count: tensor.count,
+        shape: tensor.shape,
+        axes: tensor.axes as u32,
+        first: u64::from(values).min(tensor.count) as u32,
+        site,
+        position_bits: position.bits,
+        position: position.counter,
+        token_idx: position.value,
+        n_tokens: event.n_tokens.unwrap_or(0) as u64,
+        payload_offset: NO_PAYLOAD,
+        ..Job::default()
+    };
+    let _entered = device.enter()?;
+    let mut state = device.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let state = &mut *state;
+    let capture = Capture::of(&device.backend.driver, stream);
+    let full = detail == Detail::Full && tensor.count > 0;
+    let mut mode = device.settings.mode;
+    // Outside of graphs a copy, two events and a launch cost the host more than the reading costs the stream.
+    if mode == Mode::Snapshot && !capture.is_active() {
+        mode = Mode::InStream;
+    }
+    let mut strides = tensor.strides;
+    if (mode == Mode::Snapshot || full) && tensor.count > 0 {
+        if snapshot::take(device, state, stream, capture.id, &mut job, tensor, full)? {
+            strides = None;
+        } else {
+            device
+                .payloads_lost
+                .fetch_add(u64::from(full), Ordering::Relaxed);
+            if mode == Mode::Snapshot {
+                mode = Mode::InStream;
+            }
+        }
+    }
+    let aligned = job.data.is_multiple_of(tensor.of.size_bytes() as u64);
+    let plain = strides.is_none() && aligned;
+    if !plain {
+        // The kernel for any address walks over axes and strides.
+        job.strides = strides.unwrap_or_else(|| row_major(&tensor.shape, tensor.axes));
+    }
+    read(
+        device, state, stream, capture.id, job, tensor.of, plain, mode,
+    )
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a launch is made of; a struct would be used once"
+)]
+fn read(
+    device: &Device,
+    state: &mut State,
+    stream: Handle,
+    capture: u64,
+    mut job: Job,
+    of: Type,
+    plain: bool,
+    mode: Mode,
+) -> Result<(), Error> {
+    let driver = &device.backend.driver;
+    let blocks = blocks_for(job.count);
+    if mode != Mode::InStream
+        && capture != 0
+        && plain
+        && blocks == 1
+        && let Some(in_batch) = of.in_batch()
+    {
+        let kernel = state.kernel(device, Program::Batch, 0)?;
+        let lane = state.lane(device, stream, capture)?;
+        if capture::add_to_batch(driver, lane, kernel, &job, in_batch, device.ring)? {
+            return Ok(());
+        }
+    }
+    let kernel = state.tensor_kernel(device, of, plain)?;
+    let lane = state.lane(device, stream, capture)?;
+    let (mut ring, mut scratch) = (device.ring, lane.scratch);
+    let mut arguments = [
+        ptr::from_mut(&mut job).cast::<c_void>(),
+        ptr::from_mut(&mut ring).cast(),
+        ptr::from_mut(&mut scratch).cast(),
+    ];
+    let work = Work {
+        kernel,
+        blocks,
+        threads: THREADS,
+        arguments: &mut arguments,
+    };
+    if mode != Mode::InStream {
+        return launch_beside(driver, lane, work);
+    }
+    join(driver, lane)?;
+    launch(driver, stream, work)
+}
+
+impl Device {
+    /// Ids that a record of `tokens` carries: all, as far as a slot has room.
+    fn token_values(&self) -> u32 {
+        let room = self.ring.slot_bytes - size_of::<Slot>() as u32;
+        (room / 8).min(MAX_FIRST)
+    }
+}

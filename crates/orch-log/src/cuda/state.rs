@@ -1,0 +1,148 @@
+//! The lanes and kernels of a context, which the engine's threads share.
+
+use std::ptr;
+
+use super::device::Device;
+use super::driver::{Driver, EVENT_WITHOUT_TIME, Handle, STREAM_NON_BLOCKING, check};
+use super::error::Error;
+use super::lane::{Lane, MAX_LANES, Nodes, Side};
+use super::program::{Common, Program, Type};
+use super::slot::{COUNTER_BYTES, MAX_BLOCKS, PARTIAL_BYTES, Scratch};
+
+/// What the engine's threads share.
+#[derive(Default)]
+pub(super) struct State {
+    lanes: Vec<Lane>,
+    programs: Vec<(Program, Result<Vec<Handle>, Error>)>,
+}
+
+// SAFETY: handles and device addresses, see `Device`.
+unsafe impl Send for State {}
+
+impl State {
+    /// The lane of a stream, or of the capture that it is in.
+    pub(super) fn lane(
+        &mut self,
+        device: &Device,
+        stream: Handle,
+        capture: u64,
+    ) -> Result<&mut Lane, Error> {
+        let known = self
+            .lanes
+            .iter()
+            .rposition(|lane| lane.stream == stream && lane.capture == capture);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                if self.lanes.len() == MAX_LANES {
+                    return Err(Error::TooMany);
+                }
+                let lane = Lane::create(device, stream, capture, self.lanes.len() as u32)?;
+                self.lanes.push(lane);
+                self.lanes.len() - 1
+            }
+        };
+        Ok(&mut self.lanes[index])
+    }
+
+    /// Kernel `index` of `program`, which is compiled when it is first asked for.
+    pub(super) fn kernel(
+        &mut self,
+        device: &Device,
+        program: Program,
+        index: usize,
+    ) -> Result<Handle, Error> {
+        let known = self.programs.iter().position(|(of, _)| *of == program);
+        let at = known.unwrap_or_else(|| {
+            self.programs.push((program, load(device, program)));
+            self.programs.len() - 1
+        });
+        self.programs[at]
+            .1
+            .as_ref()
+            .map(|kernels| kernels[index])
+            .map_err(Clone::clone)
+    }
+
+    /// A kernel that reads no elements.
+    pub(super) fn common_kernel(
+        &mut self,
+        device: &Device,
+        kernel: Common,
+    ) -> Result<Handle, Error> {
+        self.kernel(device, Program::Common, kernel as usize)
+    }
+
+    /// The kernel for tensors of this type.
+    pub(super) fn tensor_kernel(
+        &mut self,
+        device: &Device,
+        of: Type,
+        plain: bool,
+    ) -> Result<Handle, Error> {
+        self.kernel(device, Program::Tensor(of), usize::from(!plain))
+    }
+}
+
+fn load(device: &Device, program: Program) -> Result<Vec<Handle>, Error> {
+    let binary = (device.backend.compile)(program, device.arch).map_err(Error::Unavailable)?;
+    let driver = &device.backend.driver;
+    let mut module = ptr::null_mut();
+    // SAFETY: a whole image of the compiler's, alive during the call. PTX ends with a zero byte, as it should.
+    check(unsafe { (driver.module_load)(&mut module, binary.image.as_ptr().cast()) })?;
+    let find = |name: &std::ffi::CString| {
+        let mut kernel = ptr::null_mut();
+        // SAFETY: the module just loaded, never unloaded, and a terminated string.
+        check(unsafe { (driver.module_get_function)(&mut kernel, module, name.as_ptr()) })?;
+        Ok(kernel)
+    };
+    binary.kernels.iter().map(find).collect()
+}
+
+impl Lane {
+    fn create(device: &Device, stream: Handle, capture: u64, index: u32) -> Result<Self, Error> {
+        let partials = PARTIAL_BYTES * MAX_BLOCKS as usize;
+        let scratch = device.memory(partials + COUNTER_BYTES)?;
+        let counters = scratch + partials as u64;
+        device.clear(counters, COUNTER_BYTES)?;
+        Ok(Self {
+            stream,
+            capture,
+            index,
+            scratch: Scratch {
+                partials: scratch,
+                ticket: counters,
+                batch: counters + 192,
+            },
+            deliver_ticket: counters + 64,
+            pass: counters + 128,
+            side: None,
+            side_is_busy: false,
+            nodes: Nodes::none(),
+            snapshots: 0,
+            used: 0,
+            delivered: 0,
+            buffers: None,
+        })
+    }
+
+    /// The stream beside the engine's, made when first needed.
+    pub(super) fn side(&mut self, driver: &Driver) -> Result<Side, Error> {
+        if let Some(side) = self.side {
+            return Ok(side);
+        }
+        let (mut stream, mut forked, mut joined) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: room for a handle each.
+        unsafe {
+            check((driver.stream_create)(&mut stream, STREAM_NON_BLOCKING))?;
+            check((driver.event_create)(&mut forked, EVENT_WITHOUT_TIME))?;
+            check((driver.event_create)(&mut joined, EVENT_WITHOUT_TIME))?;
+        }
+        Ok(*self.side.insert(Side {
+            stream,
+            forked,
+            joined,
+        }))
+    }
+}

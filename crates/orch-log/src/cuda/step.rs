@@ -1,0 +1,135 @@
+//! The end of a forward pass.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use super::buffers::HostBuffers;
+use super::capture::Capture;
+use super::device::Device;
+use super::driver::Handle;
+use super::error::Error;
+use super::launch::{Work, join, launch_beside};
+use super::program::Common;
+use super::settings::Mode;
+use super::slot::{Backlog, Delivery, THREADS};
+use super::state::State;
+use crate::settings::Detail;
+
+/// Ends a forward pass on `stream`: counts it, and brings the snapshots of its payloads to the host.
+pub(super) fn end_step(device: &Device, detail: Detail, stream: Handle) -> Result<(), Error> {
+    device.counts_steps.store(true, Ordering::Relaxed);
+    let _entered = device.enter()?;
+    let mut state = device.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let driver = &device.backend.driver;
+    let capture = Capture::of(driver, stream).id;
+    let next_step = state.common_kernel(device, Common::NextStep)?;
+    let lane = state.lane(device, stream, capture)?;
+    let (is_full, is_waiting) = (
+        detail == Detail::Full && lane.used != lane.delivered,
+        device.settings.wait_ns > 0,
+    );
+    let delivered = if is_full {
+        deliver_snapshots(device, &mut state, stream, capture)
+    } else if is_waiting {
+        wait_for_host(device, &mut state, stream, capture, None)
+    } else {
+        Ok(())
+    };
+    let lane = state.lane(device, stream, capture)?;
+    let mut step = device.ring.step;
+    let mut arguments = [ptr::from_mut(&mut step).cast::<c_void>()];
+    let work = Work {
+        kernel: next_step,
+        blocks: 1,
+        threads: 1,
+        arguments: &mut arguments,
+    };
+    launch_beside(driver, lane, work)?;
+    // With `side` the engine's buffers and counters are its own again from here on.
+    if capture == 0 || device.settings.mode == Mode::Side {
+        join(driver, lane)?;
+    }
+    if capture == 0 {
+        lane.used = 0;
+        lane.delivered = 0;
+    }
+    delivered
+}
+
+/// Brings the lane's snapshots to the host.
+fn deliver_snapshots(
+    device: &Device,
+    state: &mut State,
+    stream: Handle,
+    capture: u64,
+) -> Result<(), Error> {
+    let kernel = state.common_kernel(device, Common::Deliver)?;
+    let lane = state.lane(device, stream, capture)?;
+    let buffers = match lane.buffers {
+        Some(buffers) if buffers.bytes >= lane.used => buffers,
+        _ => *lane
+            .buffers
+            .insert(device.host_buffers(lane.index, lane.used)?),
+    };
+    if device.settings.wait_ns > 0 {
+        wait_for_host(device, state, stream, capture, Some(buffers))?;
+    }
+    let lane = state.lane(device, stream, capture)?;
+    let mut to = Delivery {
+        buffers: buffers.device_data,
+        bytes: buffers.bytes,
+        buffer_count: buffers.count as u32,
+        headers: buffers.device_words,
+        pass: lane.pass,
+        ticket: lane.deliver_ticket,
+    };
+    let (mut from, mut nbytes) = (lane.snapshots, lane.used);
+    lane.delivered = lane.used;
+    let mut arguments = [
+        ptr::from_mut(&mut from).cast::<c_void>(),
+        ptr::from_mut(&mut nbytes).cast(),
+        ptr::from_mut(&mut to).cast(),
+    ];
+    let work = Work {
+        kernel,
+        blocks: if nbytes < 1 << 20 { 8 } else { 64 },
+        threads: THREADS,
+        arguments: &mut arguments,
+    };
+    launch_beside(&device.backend.driver, lane, work)
+}
+
+/// Lets the pass wait until the ring has room and, where there are `buffers`, the next of them is free.
+fn wait_for_host(
+    device: &Device,
+    state: &mut State,
+    stream: Handle,
+    capture: u64,
+    buffers: Option<HostBuffers>,
+) -> Result<(), Error> {
+    let kernel = state.common_kernel(device, Common::WaitForHost)?;
+    let lane = state.lane(device, stream, capture)?;
+    let mut backlog = Backlog {
+        ticket: device.ring.ticket,
+        read: device.read_address(),
+        most_records: u64::from(device.ring.slot_count / 2),
+        limit_ns: device.settings.wait_ns,
+        waited_ns: device.waited_address(lane.index),
+        ..Backlog::default()
+    };
+    if let Some(buffers) = buffers {
+        backlog.pass = lane.pass;
+        backlog.taken = buffers.device_taken();
+        backlog.buffer_count = buffers.count as u32;
+    }
+    let mut arguments = [ptr::from_mut(&mut backlog).cast::<c_void>()];
+    let work = Work {
+        kernel,
+        blocks: 1,
+        threads: 1,
+        arguments: &mut arguments,
+    };
+    launch_beside(&device.backend.driver, lane, work)
+}
