@@ -123,6 +123,8 @@ fn within(report: &Report) -> String {
             } else {
                 ""
             };
+            // The class is of all floats of 16 bits: bf16 too.
+            let weights = if weights == "f16" { "16-bit" } else { weights };
             format!("the rounding of {weights} weights{assumed}")
         }
         (Some(limit), None) => format!("the threshold, NMSE {}", number(limit.0)),

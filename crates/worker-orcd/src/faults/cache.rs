@@ -1,6 +1,6 @@
 //! Mistakes in the key-value cache.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::replace::{self, Built};
 use super::{Fault, Param};
@@ -100,7 +100,11 @@ pub(super) const FAULTS: &[Fault] = &[
         summary: "keeps keys and values in eight bits (e4m3) without a scale",
         build: |_, _| {
             writing(|_, k, v| {
-                let rounded = |x: &Tensor| x.to_dtype(DType::F8E4M3)?.to_dtype(DType::F32);
+                // On the processor, whatever the model is on: CUDA's backend has no kernel for this conversion.
+                let rounded = |x: &Tensor| {
+                    let narrow = x.to_device(&Device::Cpu)?.to_dtype(DType::F8E4M3)?;
+                    narrow.to_dtype(DType::F32)?.to_device(x.device())
+                };
                 Ok((rounded(k)?, rounded(v)?))
             })
         },
