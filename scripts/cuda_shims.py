@@ -2,7 +2,7 @@
 """Static libraries that stand for CUDA's shared ones when a program is linked.
 
 `cuda_shims.py CUDARC_SOURCE FOLDER [CC]` writes libcuda.a, libcublas.a, libcublasLt.a, libcurand.a and libnvrtc.a. Each function in
-them looks for the real one when it is first called, and returns an error where there is none. A program linked with them builds
+them looks for the real one when it is first called, and returns an error, or a text that says so, where there is none. A program linked with them builds
 without a CUDA toolkit and starts without a driver, so that it can say what is missing. x86-64 Linux only.
 """
 import pathlib
@@ -24,8 +24,10 @@ SOURCE = r"""
 #include <dlfcn.h>
 #include <stddef.h>
 static const char *const names[] = {%(names)s};
+static const char is_text[] = {%(is_text)s};
 static const char *const libraries[] = {%(libraries)s};
 static long missing(void) { return %(error)d; }
+static const char *missing_text(void) { return "%(first)s was not found"; }
 
 /* What function `index` is; two threads that ask together find the same. */
 __attribute__((used)) static void *find(unsigned index) {
@@ -35,7 +37,7 @@ __attribute__((used)) static void *find(unsigned index) {
         handle = dlopen(libraries[i], RTLD_NOW | RTLD_GLOBAL);
     __atomic_store_n(&library, handle, __ATOMIC_RELEASE);
     if (handle) function = dlsym(handle, names[index]);
-    if (!function) function = (void *)missing;
+    if (!function) function = is_text[index] ? (void *)missing_text : (void *)missing;
     extern void *%(table)s[];
     __atomic_store_n(&%(table)s[index], function, __ATOMIC_RELEASE);
     return function;
@@ -67,6 +69,7 @@ def source(library: str, cudarc: pathlib.Path) -> str:
     module, prefix, libraries, error = LIBRARIES[library]
     text = "".join(path.read_text() for path in sorted((cudarc / module / "sys").glob("*.rs")))
     names = sorted(set(re.findall(rf"pub (?:unsafe )?fn ({prefix}[A-Za-z0-9_]+)\s*\(", text)))
+    texts = set(re.findall(rf"pub (?:unsafe )?fn ({prefix}[A-Za-z0-9_]+)\s*\([^)]*\)\s*->\s*\*const ::core::ffi::c_char", text))
     if not names:
         sys.exit(f"{cudarc / module}: no functions found")
     table = f"shim_table_of_{library}"
@@ -75,7 +78,8 @@ def source(library: str, cudarc: pathlib.Path) -> str:
         for index, name in enumerate(names)
     )
     quoted = lambda words: ", ".join(f'"{word}"' for word in words)
-    values = {"names": quoted(names), "libraries": quoted(libraries), "error": error, "table": table}
+    values = {"names": quoted(names), "libraries": quoted(libraries), "first": libraries[0], "error": error, "table": table}
+    values["is_text"] = ", ".join(str(int(name in texts)) for name in names)
     return SOURCE % (values | {"count": len(names), "functions": functions})
 
 

@@ -145,3 +145,24 @@ ensure_cuda_compiler() {
     rm -rf "$folder"
     mv "$folder.part" "$folder"
 }
+
+# cuBLAS's headers, which llama.cpp is compiled with: the library in the same wheel (600 MB) is not kept, a program looks for it
+# when it runs.
+CUBLAS_PACKAGE="nvidia-cublas==13.0.2.14"
+
+ensure_cublas_headers() {
+    if [ -f "$CUDA_COMPILER/include/cublas_v2.h" ]; then return 0; fi
+    say "Fetching cuBLAS's headers from PyPI (420 MB, of which 600 KB are kept)"
+    local folder
+    folder="$(mktemp -d "$CACHE/download.XXXXXX")"
+    (fetch_wheel "$CUBLAS_PACKAGE" "$folder") || return 1
+    python3 - "$folder"/*.whl "$CUDA_COMPILER/include" <<'PY'
+import pathlib, sys, zipfile
+wheel, folder = zipfile.ZipFile(sys.argv[1]), pathlib.Path(sys.argv[2])
+for name in wheel.namelist():  # cublas_v2.h last: by it the rest is known to be there
+    if "/include/" in name and not name.endswith("cublas_v2.h"):
+        (folder / name.rsplit("/", 1)[1]).write_bytes(wheel.read(name))
+(folder / "cublas_v2.h").write_bytes(wheel.read("nvidia/cu13/include/cublas_v2.h"))
+PY
+    rm -rf "$folder"
+}

@@ -125,22 +125,34 @@ public:
         return compose(event, first, first.count, extras, buffer);
     }
 
-    /// Writes what several payloads lie in, as they lie in memory; false, without counting a loss, where that fails. Their records
-    /// come later, each with its part of `place`.
-    bool write_block(const unsigned char* memory, std::uint64_t nbytes, detail::PayloadPlace& place) noexcept {
+    /// Writes what several payloads lie in, as they lie in memory; `written`, or, without counting a loss, why not, with the `errno`
+    /// in `error`. Their records come later, each with its part of `place`.
+    Status write_block(const unsigned char* memory, std::uint64_t nbytes, detail::PayloadPlace& place, int& error) noexcept {
         const detail::ErrnoGuard guard;
         const auto view = detail::make_view(memory, Type::u8, Shape{static_cast<std::size_t>(nbytes)}, nullptr);
-        if (!sink_.is_open() || !sink_.reserve(nbytes) || !payloads_.write(view, path_.view(), place)) return false;
+        if (!sink_.is_open()) return Status::off;
+        if (!sink_.reserve(nbytes)) return Status::limit_reached;
+        if (!payloads_.write(view, path_.view(), place)) return error = errno, Status::write_failed;
         sink_.count_payload_bytes(nbytes);
-        return true;
+        return Status::written;
     }
 
-    /// Counts records, or payloads, that were lost before they came here.
-    void count_lost(std::uint64_t records, std::uint64_t payloads) noexcept {
+    /// Counts records that were lost before they came here.
+    void count_lost(std::uint64_t records, Status reason) noexcept {
         const detail::ErrnoGuard guard;
-        if (!sink_.is_open()) return;
-        if (records > 0) (void)sink_.lose(records, Status::overtaken, 0);
-        for (; payloads > 0; --payloads) sink_.lose_payload(Status::overtaken, 0);
+        if (sink_.is_open() && records > 0) (void)sink_.lose(records, reason, 0);
+    }
+
+    /// The same of payloads, whose records are written.
+    void count_lost_payloads(std::uint64_t payloads, Status reason, int error = 0) noexcept {
+        const detail::ErrnoGuard guard;
+        for (; sink_.is_open() && payloads > 0; --payloads) sink_.lose_payload(reason, error);
+    }
+
+    /// Writes the record that says how much was lost, where the trace has none that says so yet.
+    void tell_losses() noexcept {
+        const detail::ErrnoGuard guard;
+        sink_.tell();
     }
 
     /// How many first values a record gets.

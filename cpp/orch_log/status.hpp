@@ -22,6 +22,10 @@ enum class [[nodiscard]] Status : std::uint8_t {
     reentered,         ///< Called from a signal handler that interrupted a logging call; dropped.
     overtaken,         ///< The device wrote faster than the host could read: the ring is too small; counted as dropped.
     device_failed,     ///< A CUDA call failed; counted as dropped.
+    never_arrived,     ///< The device stopped before it had read the tensor; counted as dropped.
+    no_snapshot,       ///< No room on the device for a payload; counted as a dropped payload.
+    undelivered,       ///< No `ORCH_LOG_CUDA_STEP` brought a payload to the host in time; counted as a dropped payload.
+    payload_overtaken, ///< The device wrote over a payload that the host had not written yet; counted as a dropped payload.
 };
 
 /// True when nothing that should be in the trace is missing from it.
@@ -46,6 +50,11 @@ constexpr const char* describe(Status status) noexcept {
         case Status::reentered: return "called from a signal handler inside a logging call";
         case Status::overtaken: return "the device wrote faster than the host could read: set ORCH_LOG_CUDA_SLOTS";
         case Status::device_failed: return "a CUDA call failed";
+        case Status::never_arrived: return "the device stopped before it had read the tensor: a kernel crashed, the device was reset, or the program ended";
+        case Status::no_snapshot: return "no room on the device for a payload: set ORCH_LOG_CUDA_SNAPSHOTS";
+        case Status::undelivered: return "no payload came to the host: end each pass with ORCH_LOG_CUDA_STEP";
+        case Status::payload_overtaken:
+            return "the device brought payloads faster than the host could write them: set ORCH_LOG_CUDA_BUFFERS or ORCH_LOG_CUDA_WAIT";
     }
     return "unknown status";
 }

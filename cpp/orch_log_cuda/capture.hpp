@@ -3,6 +3,8 @@
 #define ORCH_LOG_CUDA_CAPTURE_HPP
 
 #include <cstddef>
+#include <cstdlib>
+#include <new>
 
 #include <cuda_runtime_api.h>
 
@@ -36,6 +38,23 @@ struct Capture {
         return capture;
     }
 };
+
+/// Asks CUDA to say when the graph is gone, so that an engine may capture as often as it likes. Where it will not, the lane stays
+/// with the graph.
+inline void ask_for_lease(Lane& lane, const Capture& capture) noexcept {
+    if (lane.capture == 0 || lane.has_asked_for_lease) return;
+    lane.has_asked_for_lease = true;
+    void* memory = std::malloc(sizeof(Lease));
+    if (memory == nullptr) return;
+    Lease* lease = new (memory) Lease;
+    cudaUserObject_t object = nullptr;
+    if (cudaUserObjectCreate(&object, lease, &Lease::end, 1, cudaUserObjectNoDestructorSync) != cudaSuccess) {
+        std::free(memory);
+        return;
+    }
+    // If it cannot be retained it is left alone: to let it go would end the lease.
+    if (cudaGraphRetainUserObject(capture.graph, object, 1, cudaGraphUserObjectMove) == cudaSuccess) lane.lease = lease;
+}
 
 inline cudaKernelNodeParams kernel_node(const void* kernel, u32 blocks, u32 block_threads, void** arguments) noexcept {
     cudaKernelNodeParams params = {};

@@ -8,47 +8,86 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <string_view>
 
 #include <cuda_runtime_api.h>
 
+#include "../orch_log/filter.hpp"
+#include "driver.hpp"
 #include "lane.hpp"
+#include "mapped.hpp"
 #include "settings.hpp"
 #include "sites.hpp"
 
 namespace orch_log {
 namespace cuda {
 
-/// One device. Made at the first record from it, never destroyed: graphs may be replayed until the process ends.
+/// One CUDA context. Made at the first record from it, never destroyed: graphs may be replayed until the process ends. When the engine
+/// has reset its device, the next record renews it.
 class Context {
 public:
-    /// Of the current device. Null where it has no memory for it. Not synchronising: memory is cleared in a stream of its own.
-    static Context* create(std::uint64_t values) noexcept {
+    /// Of the current context. Null where it has no memory for it, and says so. Not synchronising: memory is cleared in a stream of
+    /// its own.
+    static Context* create(std::uint64_t values, const DeviceSettings& settings) noexcept {
         void* memory = std::malloc(sizeof(Context));
         if (memory == nullptr) return nullptr;
         Context* context = new (memory) Context;
-        context->settings_ = impl::device_settings_from_env();
+        context->settings_ = settings;
         context->values_ = static_cast<u32>(values < max_first ? values : max_first);
-        if (context->allocate()) return context;
+        if (context->open()) return context;
+        context->shared_.release();
         std::free(memory);
         return nullptr;
     }
 
+    /// Begins anew in the context that has taken the place of the one before, whose streams and memory on the device are gone.
+    /// Nobody reads what it logged any more. False where that has no memory for it.
+    bool renew() noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        for (u32 i = lane_count_.exchange(0, std::memory_order_acq_rel); i-- > 0;) {
+            for (Buffers* buffers = lanes_[i].buffers.load(std::memory_order_relaxed); buffers != nullptr;) {
+                Buffers* older = buffers->older;
+                buffers->memory.release();
+                std::free(static_cast<void*>(buffers));
+                buffers = older;
+            }
+            lanes_[i].~Lane();
+            new (&lanes_[i]) Lane;
+        }
+        buffers_used_ = 0;
+        is_usable_.store(false, std::memory_order_relaxed);
+        launched.store(0, std::memory_order_relaxed);
+        has_captured.store(false, std::memory_order_relaxed);
+        return open();
+    }
+
+    /// False where it could not be renewed.
+    bool is_usable() const noexcept { return is_usable_.load(std::memory_order_relaxed); }
+    /// False once the context is gone: reset, or destroyed.
+    bool is_alive() const noexcept { return shared_.is_known(); }
+
     const DeviceSettings& settings() const noexcept { return settings_; }
     const Ring& ring() const noexcept { return ring_; }
     /// The ring as the host sees it.
-    const unsigned char* slots() const noexcept { return slots_; }
+    const unsigned char* slots() const noexcept { return shared_.host(); }
     u64* step() const noexcept { return step_; }
-    /// Records that the host has read: mapped, for the device to see.
-    u64* read() const noexcept { return mailbox_; }
-    /// Nanoseconds that passes of a lane have waited for the host: mapped, for the host to see.
-    u64* waited(const Lane& lane) const noexcept { return mailbox_ + 1 + lane.index; }
+    /// Records that the host has read, for the device to see.
+    u64* read() const noexcept { return mailbox(shared_.host()); }
+    const u64* device_read() const noexcept { return mailbox(shared_.device()); }
+    /// Nanoseconds that passes of a lane have waited for the host, written by the device.
+    u64* device_waited(const Lane& lane) const noexcept { return mailbox(shared_.device()) + 1 + lane.index; }
     /// The same of all lanes.
     u64 waited_ns() const noexcept {
         u64 sum = 0;
-        for (u32 i = 0; i < max_lanes; ++i) sum += __atomic_load_n(mailbox_ + 1 + i, __ATOMIC_RELAXED);
+        for (u32 i = 0; i < max_lanes; ++i) sum += __atomic_load_n(mailbox(shared_.host()) + 1 + i, __ATOMIC_RELAXED);
         return sum;
     }
-    u32 values() const noexcept { return values_; }
+    /// First elements that a record carries: of the token ids all, as far as there is room.
+    u32 values_of(std::string_view checkpoint) const noexcept {
+        if (checkpoint != orch_log::detail::tokens_checkpoint) return values_;
+        const u32 room = (ring_.slot_bytes - static_cast<u32>(sizeof(Slot))) / 8;
+        return room < max_first ? room : max_first;
+    }
     Sites& sites() noexcept { return sites_; }
     std::mutex& mutex() noexcept { return mutex_; }
 
@@ -58,6 +97,11 @@ public:
         for (u32 i = count; i-- > 0;) {
             if (lanes_[i].stream == stream && lanes_[i].capture == capture) return &lanes_[i];
         }
+        for (u32 i = 0; capture != 0 && i < count; ++i) {
+            if (!lanes_[i].is_free()) continue;
+            lanes_[i].begin_again(stream, capture);
+            return &lanes_[i];
+        }
         if (count == max_lanes) return nullptr;
         Lane& lane = lanes_[count];
         lane.stream = stream;
@@ -66,7 +110,10 @@ public:
         void* scratch = nullptr;
         if (cudaMalloc(&scratch, scratch_bytes) != cudaSuccess) return nullptr;
         u8* tail = static_cast<u8*>(scratch) + sizeof(Partial) * max_blocks;
-        if (!clear(tail, counter_bytes)) return nullptr;
+        if (!clear(tail, counter_bytes)) {
+            (void)cudaFree(scratch);
+            return nullptr;
+        }
         lane.scratch.partials = static_cast<Partial*>(scratch);
         lane.scratch.ticket = reinterpret_cast<u32*>(tail);
         lane.deliver_ticket = reinterpret_cast<u32*>(tail + 64);
@@ -84,19 +131,22 @@ public:
         const std::uint64_t bytes = (nbytes + nbytes / 2 + 4095) & ~std::uint64_t{4095};
         const std::uint64_t left = settings_.buffer_bytes > buffers_used_ ? settings_.buffer_bytes - buffers_used_ : 0;
         const std::uint64_t wanted = left / 2 / bytes;
-        const u32 count = wanted < 4 ? 4 : wanted > 256 ? 256 : static_cast<u32>(wanted);
-        void* memory = nullptr;
-        void* words = nullptr;
+        u32 count = wanted < 4 ? 4 : wanted > 256 ? 256 : static_cast<u32>(wanted);
         void* made = std::malloc(sizeof(Buffers));
-        if (made == nullptr || cudaHostAlloc(&memory, bytes * count, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess ||
-            cudaHostAlloc(&words, 24 * std::size_t{count}, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) {
+        if (made == nullptr) return nullptr;
+        Buffers* buffers = new (made) Buffers{Mapped(), bytes, count, known};
+        cudaError_t error = buffers->memory.create(Buffers::bytes_for(bytes, count));
+        if (error == cudaErrorMemoryAllocation && count > 4) {
+            buffers->count = count = 4;
+            error = buffers->memory.create(Buffers::bytes_for(bytes, count));
+        }
+        if (error != cudaSuccess) {
+            if (!lane.is_undeliverable.exchange(true, std::memory_order_relaxed))
+                tell_failure("payloads of tensors in GPU memory are not logged", "host memory cannot be registered", Buffers::bytes_for(bytes, count), error);
             std::free(made);
             return nullptr;
         }
-        std::memset(words, 0, 24 * std::size_t{count});
         buffers_used_ += bytes * count;
-        u64* headers = static_cast<u64*>(words);
-        Buffers* buffers = new (made) Buffers{static_cast<u8*>(memory), bytes, count, headers, headers + 2 * std::size_t{count}, known};
         lane.buffers.store(buffers, std::memory_order_release);
         return buffers;
     }
@@ -115,45 +165,51 @@ public:
     std::atomic<bool> counts_steps{false};
     /// Payloads that no snapshot could be taken of.
     std::atomic<std::uint64_t> payloads_lost{0};
-    /// Tensors that could not be launched for.
-    std::atomic<std::uint64_t> launches_failed{0};
+    /// Records that were launched for outside of graphs.
+    std::atomic<std::uint64_t> launched{0};
+    /// Set once something was captured: how often a graph is replayed is known to the engine alone.
+    std::atomic<bool> has_captured{false};
+    /// Whose this is, to the driver; null where it cannot tell contexts apart.
+    std::atomic<CUctx_st*> owner{nullptr};
+    int device = 0;
 
     static constexpr u32 max_lanes = 1024;
 
 private:
     Context() noexcept = default;
 
-    bool allocate() noexcept {
-        void* host = nullptr;
-        void* mapped = nullptr;
-        void* counters = nullptr;
-        void* mailbox = nullptr;
+    u64* mailbox(unsigned char* shared) const noexcept { return reinterpret_cast<u64*>(shared + ring_bytes()); }
+    std::size_t ring_bytes() const noexcept { return std::size_t{ring_.slot_count} * ring_.slot_bytes; }
+
+    /// Everything in the current context that a ring needs; memory that the host shares with the device stays where it is.
+    bool open() noexcept {
         ring_.slot_count = settings_.slots;
         ring_.slot_bytes = (image_bytes(values_, 8) + 63u) & ~63u;
-        const std::size_t bytes = std::size_t{ring_.slot_count} * ring_.slot_bytes;
-        if (cudaStreamCreateWithFlags(&own_stream_, cudaStreamNonBlocking) != cudaSuccess) return false;
-        if (cudaHostAlloc(&host, bytes, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
-        std::memset(host, 0, bytes);
-        if (cudaHostGetDevicePointer(&mapped, host, 0) != cudaSuccess) return false;
-        if (cudaHostAlloc(&mailbox, mailbox_bytes, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
-        std::memset(mailbox, 0, mailbox_bytes);
-        mailbox_ = static_cast<u64*>(mailbox);
-        if (cudaMalloc(&counters, 256) != cudaSuccess || !clear(counters, 256)) return false;
-        slots_ = static_cast<unsigned char*>(host);
-        ring_.slots = static_cast<u8*>(mapped);
+        const std::size_t bytes = ring_bytes() + mailbox_bytes;
+        cudaError_t error = cudaStreamCreateWithFlags(&own_stream_, cudaStreamNonBlocking);
+        if (error != cudaSuccess) return tell_failure(nothing_logged, "no stream can be made", 0, error), false;
+        error = shared_.host() == nullptr ? shared_.create(bytes) : shared_.renew();
+        if (error != cudaSuccess) return tell_failure(nothing_logged, "host memory cannot be registered", bytes, error), false;
+        void* counters = nullptr;
+        error = cudaMalloc(&counters, 256);
+        if (error != cudaSuccess) return tell_failure(nothing_logged, "no memory on the device", 256, error), false;
+        if (!clear(counters, 256)) return tell_failure(nothing_logged, "memory on the device cannot be cleared", 256, cudaPeekAtLastError()), false;
+        ring_.slots = shared_.device();
         ring_.ticket = static_cast<u64*>(counters);
         step_ = static_cast<u64*>(counters) + 16;
         ring_.step = step_;
+        is_usable_.store(true, std::memory_order_relaxed);
         return true;
     }
 
+    static constexpr const char* nothing_logged = "tensors in GPU memory are not logged";
     u32 values_ = 0;
     DeviceSettings settings_;
     Ring ring_ = {};
-    unsigned char* slots_ = nullptr;
+    std::atomic<bool> is_usable_{false};
+    Mapped shared_;  ///< The ring, then the mailbox.
     u64* step_ = nullptr;
     static constexpr std::size_t mailbox_bytes = 8 * (1 + std::size_t{max_lanes});
-    u64* mailbox_ = nullptr;
     std::uint64_t buffers_used_ = 0;
     cudaStream_t own_stream_ = nullptr;
     std::mutex mutex_;

@@ -4,10 +4,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 
 #include <cuda_runtime_api.h>
 
 #include "kernels.cuh"
+#include "mapped.hpp"
 
 namespace orch_log {
 namespace cuda {
@@ -15,29 +17,43 @@ namespace cuda {
 /// Thread blocks of the largest launch. Two for each multiprocessor of the largest devices so far.
 constexpr u32 max_blocks = 320;
 
-/// Mapped host memory that deliveries go to in turn: pass p has buffer p mod `count`. Lives as long as the process, since what
-/// is on its way may still go there.
+/// Host memory that deliveries go to in turn: pass p has buffer p mod `count`. Lives as long as the context, since what is on its
+/// way may still go there.
 struct Buffers {
-    u8* memory;
+    Mapped memory;         ///< The buffers, then the words that `headers` and `taken` point to.
     std::uint64_t bytes;   ///< Of one buffer.
     u32 count;
-    u64* headers;          ///< As `Delivery::headers`.
-    u64* taken;            ///< For each buffer the last pass, counted from 1, that the host needs no more. Mapped.
     Buffers* older;        ///< Smaller ones, which earlier passes went to.
 
-    unsigned char* of_pass(u64 pass) const noexcept { return memory + pass % count * bytes; }
+    static std::size_t bytes_for(std::uint64_t bytes, u32 count) noexcept { return static_cast<std::size_t>((bytes + 24) * count); }
+
+    /// As `Delivery::headers`, for the host.
+    u64* headers() const noexcept { return reinterpret_cast<u64*>(memory.host() + bytes * count); }
+    u64* device_headers() const noexcept { return reinterpret_cast<u64*>(memory.device() + bytes * count); }
+    /// For each buffer the last pass, counted from 1, that the host needs no more.
+    u64* taken() const noexcept { return headers() + 2 * std::size_t{count}; }
+    u64* device_taken() const noexcept { return device_headers() + 2 * std::size_t{count}; }
+    unsigned char* of_pass(u64 pass) const noexcept { return memory.host() + pass % count * bytes; }
     /// The pass that a buffer holds, counted from 1; 0 while it is written.
-    u64 held(u64 pass) const noexcept { return __atomic_load_n(headers + 2 * (pass % count), __ATOMIC_ACQUIRE); }
-    u64 nbytes(u64 pass) const noexcept { return headers[2 * (pass % count) + 1]; }
+    u64 held(u64 pass) const noexcept { return __atomic_load_n(headers() + 2 * (pass % count), __ATOMIC_ACQUIRE); }
+    u64 nbytes(u64 pass) const noexcept { return headers()[2 * (pass % count) + 1]; }
+};
+
+/// Says when the graph of a capture, and all that was made of it, is gone. CUDA calls `end` then, from a thread of its own.
+struct Lease {
+    std::atomic<bool> is_over{false};
+    static void end(void* lease) noexcept { static_cast<Lease*>(lease)->is_over.store(true, std::memory_order_release); }
 };
 
 /// A stream (`capture` 0) or a capture of it. Kernels of one lane run one after the other, also when a graph is
-/// replayed, so they may share its scratch; those of two lanes may overlap. Lanes live as long as the process:
-/// a graph may be replayed at any time.
+/// replayed, so they may share its scratch; those of two lanes may overlap. Lanes of streams live as long as the process, those of
+/// captures until their graph is gone: it may be replayed at any time.
 struct Lane {
     cudaStream_t stream = nullptr;
     unsigned long long capture = 0;
     u32 index = 0;
+    Lease* lease = nullptr;               ///< Of a capture; null where CUDA does not tell of its end.
+    bool has_asked_for_lease = false;
 
     Scratch scratch = {nullptr, nullptr, nullptr};
     cudaStream_t side = nullptr;
@@ -56,6 +72,23 @@ struct Lane {
     u32* deliver_ticket = nullptr;        ///< Device.
 
     std::atomic<Buffers*> buffers{nullptr};
+    std::atomic<bool> is_undeliverable{false};  ///< There is no memory for its payloads: nobody waits for one.
+
+    /// Whether it can be another capture's. What it has on the device and on the host it keeps.
+    bool is_free() const noexcept { return lease != nullptr && lease->is_over.load(std::memory_order_acquire); }
+    void begin_again(cudaStream_t other_stream, unsigned long long other_capture) noexcept {
+        std::free(lease);
+        lease = nullptr;
+        has_asked_for_lease = false;
+        stream = other_stream;
+        capture = other_capture;
+        last_node = nullptr;
+        batch_node = nullptr;
+        batch_waits_for = nullptr;
+        batch.count = 0;
+        used = 0;
+        delivered = 0;
+    }
 };
 
 /// Device memory for the scratch of one lane: partials, then counters that begin as zeros, 64 bytes apart.

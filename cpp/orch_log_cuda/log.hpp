@@ -9,6 +9,7 @@
 
 #include "../orch_log/global.hpp"
 #include "../orch_log/macro_calls.hpp"
+#include "driver.hpp"
 #include "launch.hpp"
 #include "poller.hpp"
 #include "position.hpp"
@@ -44,8 +45,11 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
                       std::uint64_t n_tokens, const Position& position, cudaStream_t stream) noexcept {
     const Quiet quiet;
     if (view.type == Type::none) return recorder.refuse(Status::unknown_dtype);
-    if (!view.valid || !shape.valid()) return recorder.refuse(Status::invalid_argument);
-    Context* context = Poller::instance().context(recorder);
+    if (!view.valid || !shape.valid() || n_tokens > 0xffffffffu) return recorder.refuse(Status::invalid_argument);
+    if (position.bits() == 0 && !recorder.wants(event.checkpoint(), position.value(), n_tokens > 0 ? n_tokens : 1)) return Status::filtered;
+    CUctx_st* owner = Driver::instance().of_stream(stream);
+    const Entered entered(owner);
+    Context* context = Poller::instance().context(recorder, owner);
     if (context == nullptr) return recorder.refuse(Status::device_failed);
     const Site* site = context->sites().find_or_add(event, view.type);
     if (site == nullptr) return recorder.refuse(Status::out_of_memory);
@@ -61,30 +65,34 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
     job.token_idx = position.value();
     job.position = static_cast<const u8*>(position.counter());
     job.position_bits = position.bits();
-    job.n_tokens = n_tokens;
-    job.first = view.count < context->values() ? static_cast<u32>(view.count) : context->values();
+    job.n_tokens = n_tokens | Sites::step_bits(event);
+    const u32 values = context->values_of(event.checkpoint());
+    job.first = view.count < values ? static_cast<u32>(view.count) : values;
     job.payload_offset = no_payload;
 
     const std::lock_guard<std::mutex> lock(context->mutex());
     const Capture capture = Capture::of(stream);
     Lane* lane = context->lane(stream, capture.id);
     if (lane == nullptr) return recorder.refuse(Status::out_of_memory);
+    ask_for_lease(*lane, capture);
     Mode mode = context->settings().mode;
     // Outside of graphs a copy, two events and a launch cost the host more than the reading costs the stream; and a strided tensor
     // cannot be copied in one go.
     if (mode == Mode::snapshot && (!capture.active || !plain)) mode = Mode::in_stream;
     bool packed = plain;
-    if ((mode == Mode::snapshot || full) && view.count > 0) {
-        u8* copy = snapshot_room(*context, *lane, stream, nbytes + 16, full);
+    const bool wants_payload = full && view.count > 0 && !lane->is_undeliverable.load(std::memory_order_relaxed);
+    if ((mode == Mode::snapshot && view.count > 0) || wants_payload) {
+        u8* copy = snapshot_room(*context, *lane, stream, nbytes + 16, wants_payload);
         const bool copied = copy != nullptr && (plain ? take_snapshot(job, copy, nbytes, stream) : pack(job, view, copy, nbytes, stream));
         packed = packed || copied;
-        if (copied && full) {
+        if (copied && wants_payload) {
             job.payload_offset = static_cast<u64>(copy - lane->snapshots) | (u64{lane->index} << 48);
             job.payload_pass = lane->pass;
         }
         if (!copied && mode == Mode::snapshot) mode = Mode::in_stream;
-        if (full && !copied) context->payloads_lost.fetch_add(1, std::memory_order_relaxed);
+        if (wants_payload && !copied) context->payloads_lost.fetch_add(1, std::memory_order_relaxed);
     }
+    if (full && view.count > 0 && !wants_payload) recorder.count_lost_payloads(1, Status::device_failed);
     // What the kernel walks over: the view's own axes. What the record says: the caller's shape.
     job.axes = static_cast<u32>(packed ? shape.count() : view.shape.count());
     for (u32 axis = 0; axis < job.axes; ++axis) {
@@ -97,22 +105,26 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
         // The kernel for any address walks over axes and strides: one axis will do.
         for (u32 axis = 0; axis < job.axes; ++axis) job.strides[axis] = view_strides(shape, axis);
     }
-    return launch(*context, *lane, stream, job, view.type, packed && aligned, mode) ? Status::buffered
-                                                                                     : recorder.refuse(Status::device_failed);
+    if (!launch(*context, *lane, stream, job, view.type, packed && aligned, mode)) return recorder.refuse(Status::device_failed);
+    if (lane->capture == 0) context->launched.fetch_add(1, std::memory_order_relaxed);
+    else context->has_captured.store(true, std::memory_order_relaxed);
+    return Status::buffered;
 }
 
-/// Lets the pass wait for the host, where the settings allow that.
+/// Lets the pass wait for the host, where the settings allow that: with `buffers`, until there is room for its payloads, else until
+/// there is room for its records.
 inline bool wait_for_host(Context& context, Lane& lane, cudaStream_t stream, const Buffers* buffers) noexcept {
     if (context.settings().wait_ns == 0) return true;
     Backlog backlog = {};
     backlog.ticket = context.ring().ticket;
-    backlog.read = context.read();
+    backlog.read = context.device_read();
     backlog.most_records = context.ring().slot_count / 2;
     backlog.limit_ns = context.settings().wait_ns;
-    backlog.waited_ns = context.waited(lane);
+    backlog.waited_ns = context.device_waited(lane);
     if (buffers != nullptr) {
+        backlog.most_records = ~u64{0};
         backlog.pass = lane.pass;
-        backlog.taken = buffers->taken;
+        backlog.taken = buffers->device_taken();
         backlog.buffer_count = buffers->count;
     }
     void* arguments[] = {&backlog};
@@ -121,10 +133,11 @@ inline bool wait_for_host(Context& context, Lane& lane, cudaStream_t stream, con
 
 /// Brings a lane's snapshots to the host.
 inline bool deliver_snapshots(Context& context, Lane& lane, cudaStream_t stream) noexcept {
-    if (lane.used == lane.delivered) return wait_for_host(context, lane, stream, nullptr);
+    if (lane.used == lane.delivered) return true;
     const Buffers* buffers = context.buffers_for(lane, lane.used);
-    if (buffers == nullptr || !wait_for_host(context, lane, stream, buffers)) return false;
-    Delivery to = {buffers->memory, buffers->bytes, buffers->count, buffers->headers, lane.pass, lane.deliver_ticket};
+    if (buffers == nullptr) return true;  // each of their records counts the payload that it has to go without
+    if (!wait_for_host(context, lane, stream, buffers)) return false;
+    Delivery to = {buffers->memory.device(), buffers->bytes, buffers->count, buffers->device_headers(), lane.pass, lane.deliver_ticket};
     const u8* from = lane.snapshots;
     u64 nbytes = lane.used;
     void* arguments[] = {&from, &nbytes, &to};
@@ -153,14 +166,19 @@ inline Status end_step(cudaStream_t stream) noexcept {
     Recorder* recorder = global();
     if (recorder == nullptr) return Status::off;
     const Quiet quiet;
-    Context* context = impl::Poller::instance().context(*recorder);
+    CUctx_st* owner = impl::Driver::instance().of_stream(stream);
+    const impl::Entered entered(owner);
+    Context* context = impl::Poller::instance().context(*recorder, owner);
     if (context == nullptr) return recorder->refuse(Status::device_failed);
     context->counts_steps.store(true, std::memory_order_relaxed);
     const std::lock_guard<std::mutex> lock(context->mutex());
-    Lane* lane = context->lane(stream, impl::Capture::of(stream).id);
+    const impl::Capture capture = impl::Capture::of(stream);
+    Lane* lane = context->lane(stream, capture.id);
     if (lane == nullptr) return recorder->refuse(Status::out_of_memory);
-    bool done = recorder->detail() == Detail::full ? impl::deliver_snapshots(*context, *lane, stream)
-                                                   : impl::wait_for_host(*context, *lane, stream, nullptr);
+    impl::ask_for_lease(*lane, capture);
+    bool done = recorder->detail() != Detail::full || impl::deliver_snapshots(*context, *lane, stream);
+    // Records wait for their payloads: for the host to have read them these must have been brought.
+    done = impl::wait_for_host(*context, *lane, stream, nullptr) && done;
     u64* step = context->step();
     void* arguments[] = {&step};
     done = impl::launch_beside(*lane, stream, reinterpret_cast<const void*>(&next_step<0>), 1, 1, arguments) && done;

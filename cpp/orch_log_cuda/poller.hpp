@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <signal.h>
 #include <thread>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 
 #include "../orch_log/global.hpp"
 #include "context.hpp"
+#include "driver.hpp"
 #include "quiet.hpp"
 #include "reader.hpp"
 
@@ -21,73 +23,146 @@ namespace orch_log {
 namespace cuda {
 namespace impl {
 
-/// Devices of one process that can be logged from.
-constexpr int max_devices = 64;
+/// CUDA contexts of one process that can be logged from.
+constexpr int max_contexts = 64;
 
 /// All contexts and the thread that reads them. Like the recorder it is never destroyed.
 class Poller {
 public:
-    /// The context of the current device, made when first asked for; null where that fails.
-    Context* context(Recorder& recorder) noexcept {
+    /// What is logged from a CUDA context, which is current, made when first asked for; null where that fails. `owner` is null where
+    /// the driver cannot tell contexts apart: then each device has one.
+    Context* context(Recorder& recorder, CUctx_st* owner) noexcept {
         int device = 0;
-        if (cudaGetDevice(&device) != cudaSuccess || device < 0 || device >= max_devices) return nullptr;
-        Context* known = contexts_[device].load(std::memory_order_acquire);
-        // After a fork the parent's contexts are of no use to the child: CUDA itself does not survive a fork.
-        if (known != nullptr) return owner_ == getpid() ? known : nullptr;
-        return start(device, recorder);
+        if (owner == nullptr && cudaGetDevice(&device) != cudaSuccess) return nullptr;
+        if (Place* place = find(owner, device)) {
+            // After a fork the parent's contexts are of no use to the child: CUDA itself does not survive a fork.
+            if (!is_parent()) return nullptr;
+            Context* known = place->context.load(std::memory_order_acquire);
+            if (!known->is_usable()) return nullptr;
+            return known->is_alive() ? known : renew(*place);
+        }
+        return start(recorder, owner);
     }
 
     /// Waits until the devices have finished and all that they logged is in the trace.
     void finish() noexcept {
-        int before = 0;
-        const bool known = cudaGetDevice(&before) == cudaSuccess;
-        for (int device = 0; device < max_devices; ++device) {
-            if (contexts_[device].load(std::memory_order_acquire) == nullptr) continue;
-            if (cudaSetDevice(device) == cudaSuccess) (void)cudaDeviceSynchronize();
+        if (!is_parent()) return;
+        for (Place& place : places_) {
+            const Context* context = place.context.load(std::memory_order_acquire);
+            if (context == nullptr) break;
+            synchronize(*context);
         }
-        if (known) (void)cudaSetDevice(before);
         drain(true);
     }
 
     /// Of all devices; see `waited_ns` below.
     u64 waited_ns() noexcept {
+        if (!is_parent()) return 0;
         u64 sum = 0;
-        for (int device = 0; device < max_devices; ++device) {
-            const Context* context = contexts_[device].load(std::memory_order_acquire);
+        for (Place& place : places_) {
+            const Context* context = place.context.load(std::memory_order_acquire);
             if (context != nullptr) sum += context->waited_ns();
         }
         return sum;
     }
 
 private:
-    Context* start(int device, Recorder& recorder) noexcept {
+    struct Place {
+        std::atomic<Context*> context{nullptr};
+        std::atomic<Reader*> reader{nullptr};
+    };
+
+    /// False in a child: it has neither CUDA nor the memory that is shared with the device, and locks may be held that nobody frees.
+    bool is_parent() const noexcept { return owner_.load(std::memory_order_relaxed) == getpid(); }
+
+    Place* find(CUctx_st* owner, int device) noexcept {
+        for (Place& place : places_) {
+            const Context* context = place.context.load(std::memory_order_acquire);
+            if (context == nullptr) return nullptr;
+            if (context->owner == owner && (owner != nullptr || context->device == device)) return &place;
+        }
+        return nullptr;
+    }
+
+    Context* start(Recorder& recorder, CUctx_st* owner) noexcept {
+        const pid_t process = owner_.load(std::memory_order_relaxed);
+        if (process != 0 && process != getpid()) return nullptr;
         const std::lock_guard<std::mutex> lock(start_);
-        Context* context = contexts_[device].load(std::memory_order_acquire);
-        if (context != nullptr) return context;
-        if (failed_[device]) return nullptr;
-        context = Context::create(recorder.values());
+        int device = 0;
+        if (cudaGetDevice(&device) != cudaSuccess) return nullptr;
+        if (Place* place = find(owner, device)) return place->context.load(std::memory_order_acquire);
+        for (const Failed& failed : failed_) {
+            if (failed.is_set && failed.owner == owner && failed.device == device) return nullptr;
+        }
+        for (Place& place : places_) {
+            if (place.context.load(std::memory_order_acquire) != nullptr) continue;
+            Context* context = make(place, recorder);
+            if (context == nullptr) break;
+            context->owner = owner;
+            context->device = device;
+            place.context.store(context, std::memory_order_release);
+            return context;
+        }
+        Failed& failed = failed_[failures_++ % max_contexts];
+        failed = {true, owner, device};
+        return nullptr;
+    }
+
+    Context* make(Place& place, Recorder& recorder) noexcept {
+        orch_log::detail::Problems problems;
+        const DeviceSettings settings = device_settings_from_env(problems);
+        if (!has_complained_) orch_log::detail::complain(problems);
+        has_complained_ = true;
+        Context* context = Context::create(recorder.values(), settings);
         void* memory = context == nullptr ? nullptr : std::malloc(sizeof(Reader));
-        if (memory == nullptr) {
-            failed_[device] = true;
-            return nullptr;
-        }
-        readers_[device].store(new (memory) Reader(*context, recorder), std::memory_order_release);
-        if (owner_ == 0 && !start_thread()) {
-            failed_[device] = true;
-            return nullptr;
-        }
-        contexts_[device].store(context, std::memory_order_release);
+        if (memory == nullptr || !start_thread()) return nullptr;
+        place.reader.store(new (memory) Reader(*context, recorder), std::memory_order_release);
         return context;
     }
 
+    /// The engine has reset the device: what had arrived is written, and the context begins anew.
+    Context* renew(Place& place) noexcept {
+        const std::lock_guard<std::mutex> lock(start_);
+        Context* context = place.context.load(std::memory_order_acquire);
+        if (!context->is_usable()) return nullptr;
+        if (context->is_alive()) return context;  // another thread has been here
+        const std::lock_guard<std::mutex> reading(reading_);
+        Reader* reader = place.reader.load(std::memory_order_acquire);
+        reader->end();
+        const bool is_new = context->renew();
+        reader->restart();
+        return is_new ? context : nullptr;
+    }
+
+    void synchronize(const Context& context) noexcept {
+        CUctx_st* owner = context.owner;
+        if (owner != nullptr && context.is_alive()) {
+            const Entered entered(owner);
+            (void)cudaDeviceSynchronize();
+            return;
+        }
+        int before = 0;
+        if (owner != nullptr || cudaGetDevice(&before) != cudaSuccess) return;  // of a context that is gone nothing more comes
+        if (cudaSetDevice(context.device) == cudaSuccess) (void)cudaDeviceSynchronize();
+        (void)cudaSetDevice(before);
+    }
+
     bool start_thread() noexcept {
-        owner_ = getpid();
+        if (is_parent()) return true;
+        // The engine's signals are not for our thread.
+        sigset_t all;
+        sigset_t before;
+        sigfillset(&all);
+        const bool is_masked = pthread_sigmask(SIG_SETMASK, &all, &before) == 0;
+        bool started = true;
         try {
             std::thread([this] { poll(); }).detach();
         } catch (...) {
-            return false;
+            started = false;
         }
-        // After CUDA's own exit handler was registered, so that ours runs before it unmaps the rings.
+        if (is_masked) (void)pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        if (!started) return false;
+        owner_.store(getpid(), std::memory_order_relaxed);
         (void)std::atexit([] { instance().at_exit(); });
         return true;
     }
@@ -101,20 +176,25 @@ private:
 
     /// What the engine left running may still log for a moment; it is not waited for if it does not.
     void at_exit() noexcept {
+        if (!is_parent()) return;
         stopping_.store(true, std::memory_order_release);
         const struct timespec pause = {0, 1000000};
         for (int quiet = 0, tries = 0; quiet < 3 && tries < 1000; ++tries) {
             quiet = drain(false) == 0 ? quiet + 1 : 0;
             nanosleep(&pause, nullptr);
         }
-        drain(true);
+        const std::lock_guard<std::mutex> lock(reading_);
+        for (Place& place : places_) {
+            Reader* reader = place.reader.load(std::memory_order_acquire);
+            if (reader != nullptr) reader->end();
+        }
     }
 
     std::size_t drain(bool last_chance) noexcept {
         const std::lock_guard<std::mutex> lock(reading_);
         std::size_t records = 0;
-        for (int device = 0; device < max_devices; ++device) {
-            Reader* reader = readers_[device].load(std::memory_order_acquire);
+        for (Place& place : places_) {
+            Reader* reader = place.reader.load(std::memory_order_acquire);
             if (reader != nullptr) records += reader->drain(last_chance);
         }
         return records;
@@ -127,13 +207,21 @@ public:
     }
 
 private:
-    std::atomic<Context*> contexts_[max_devices] = {};
-    std::atomic<Reader*> readers_[max_devices] = {};
-    bool failed_[max_devices] = {};
+    /// A context that could not be had: it is not tried again with every tensor.
+    struct Failed {
+        bool is_set;
+        CUctx_st* owner;
+        int device;
+    };
+
+    Place places_[max_contexts];
+    Failed failed_[max_contexts] = {};
+    std::size_t failures_ = 0;
+    bool has_complained_ = false;
     std::atomic<bool> stopping_{false};
     std::mutex start_;
     std::mutex reading_;
-    pid_t owner_ = 0;
+    std::atomic<pid_t> owner_{0};
 };
 
 }  // namespace impl

@@ -30,7 +30,7 @@ public:
                 case Found::half:
                     // The parts of a slot arrive within microseconds; one that stays broken was given up by its device.
                     if (!last_chance && ++half_tries_ < 1000000) return written;
-                    recorder_.count_lost(1, 0);
+                    recorder_.count_lost(1, Status::never_arrived);
                     break;
                 case Found::record:
                     if (!write(last_chance)) return written;
@@ -41,6 +41,25 @@ public:
             ++next_;
             __atomic_store_n(context_.read(), next_, __ATOMIC_RELAXED);
         }
+    }
+
+    /// Writes what has arrived from a context that nothing more comes from, and counts what was launched and never came.
+    void end() noexcept {
+        do {
+            while (drain(true) > 0) {
+            }
+        } while (step_over_a_gap());
+        const u64 launched = context_.launched.load(std::memory_order_relaxed);
+        // How often a graph was replayed only the engine knows.
+        if (launched > next_ && !context_.has_captured.load(std::memory_order_relaxed)) recorder_.count_lost(launched - next_, Status::never_arrived);
+        recorder_.tell_losses();
+    }
+
+    /// Begins at the ring's first record again.
+    void restart() noexcept {
+        next_ = 0;
+        half_tries_ = 0;
+        for (Pass& pass : passes_) pass = Pass();
     }
 
 private:
@@ -64,7 +83,7 @@ private:
             const u64 safe = found - 1 + context_.ring().slot_count / 8;
             const u64 oldest = safe > context_.ring().slot_count ? safe - context_.ring().slot_count : 0;
             const u64 target = oldest > next_ ? oldest : found - 1;
-            recorder_.count_lost(target - next_, 0);
+            recorder_.count_lost(target - next_, Status::overtaken);
             next_ = target;
             return read_next_again();
         }
@@ -84,6 +103,17 @@ private:
         return Found::record;
     }
 
+    /// Goes on behind a record whose number was drawn and that was never written, since its kernel came to an end before.
+    bool step_over_a_gap() noexcept {
+        for (u64 number = next_ + 1; number < next_ + context_.ring().slot_count; ++number) {
+            if (sequence(number) != number + 1) continue;
+            recorder_.count_lost(number - next_, Status::never_arrived);
+            next_ = number;
+            return true;
+        }
+        return false;
+    }
+
     /// Once: a device that laps us again while we look will be met at the next call.
     Found read_next_again() noexcept { return sequence(next_) == next_ + 1 ? read_next() : Found::nothing; }
 
@@ -95,16 +125,20 @@ private:
         const Site& site = *context_.sites().get(slot.site);
         Event event = site.event;
         event.token_idx_ = slot.token_idx;
-        if (slot.n_tokens > 0) event.n_tokens(slot.n_tokens);
+        const u64 n_tokens = slot.n_tokens & 0xffffffffu;
+        const u64 said_step = slot.n_tokens >> 32;  // see `Sites::step_bits`
+        if (n_tokens > 0) event.n_tokens(n_tokens);
+        if (said_step > 0) event.step(said_step - 1);
         if (!event.has_step_ && context_.counts_steps.load(std::memory_order_relaxed)) event.step(slot.step);
         detail::PayloadPlace place;
-        const bool has_payload = slot.payload_offset != no_payload && recorder_.wants(event.checkpoint(), slot.token_idx, slot.n_tokens > 0 ? slot.n_tokens : 1);
+        const bool has_payload = slot.payload_offset != no_payload && recorder_.wants(event.checkpoint(), slot.token_idx, n_tokens > 0 ? n_tokens : 1);
         if (has_payload) {
-            const PayloadState state = find_payload(slot, site, place);
-            if (state == PayloadState::coming && !last_chance) return false;
+            Status reason = Status::undelivered;
+            const PayloadState state = find_payload(slot, site, place, reason);
+            if (state == PayloadState::coming && !last_chance && !is_pressed()) return false;
             if (state != PayloadState::here) {
                 place = detail::PayloadPlace();
-                recorder_.count_lost(0, 1);
+                recorder_.count_lost_payloads(1, reason, passes_[lane_of(slot)].error);
             }
         }
         Shape shape;
@@ -117,18 +151,29 @@ private:
 
     enum class PayloadState { coming, here, gone };
 
+    /// Whether so much lies behind record `next_` that it cannot wait: else an engine that ends no pass would lose its records too.
+    bool is_pressed() const noexcept {
+        const u64 ahead = next_ + context_.ring().slot_count / 4 * 3;
+        return sequence(ahead) > ahead;
+    }
+
     /// What became of the snapshots that one pass of a lane brought: all of them are written at once when the first record asks for
     /// its payload, since the device may need the buffer again.
     struct Pass {
         u64 number = 0;  ///< Counted from 1; 0 = none so far.
         detail::PayloadPlace place;
-        bool is_written = false;
+        Status status = Status::payload_overtaken;  ///< `written`, or why it is not.
+        int error = 0;
     };
 
-    PayloadState find_payload(const Slot& slot, const Site& site, detail::PayloadPlace& place) noexcept {
-        const u32 index = static_cast<u32>(slot.payload_offset >> 48);
+    static u32 lane_of(const Slot& slot) noexcept { return static_cast<u32>(slot.payload_offset >> 48) % Context::max_lanes; }
+
+    /// `reason`: why it is gone.
+    PayloadState find_payload(const Slot& slot, const Site& site, detail::PayloadPlace& place, Status& reason) noexcept {
+        const u32 index = lane_of(slot);
         const Lane* lane = context_.lane_at(index);
         const Buffers* all = lane == nullptr ? nullptr : lane->buffers.load(std::memory_order_acquire);
+        if (lane != nullptr && lane->is_undeliverable.load(std::memory_order_relaxed)) return reason = Status::device_failed, PayloadState::gone;
         if (all == nullptr) return PayloadState::coming;
         Pass& pass = passes_[index];
         if (pass.number != slot.payload_pass + 1) {
@@ -142,13 +187,13 @@ private:
             pass = Pass();
             pass.number = slot.payload_pass + 1;
             if (buffers != nullptr) {
-                const bool is_written = recorder_.write_block(buffers->of_pass(slot.payload_pass), buffers->nbytes(slot.payload_pass), pass.place);
+                pass.status = recorder_.write_block(buffers->of_pass(slot.payload_pass), buffers->nbytes(slot.payload_pass), pass.place, pass.error);
                 // What was written over while it was read is not whole.
-                pass.is_written = is_written && buffers->held(slot.payload_pass) == slot.payload_pass + 1;
+                if (pass.status == Status::written && buffers->held(slot.payload_pass) != slot.payload_pass + 1) pass.status = Status::payload_overtaken;
             }
             release(all, slot.payload_pass, slot.payload_pass + 1);
         }
-        if (!pass.is_written) return PayloadState::gone;
+        if (pass.status != Status::written) return reason = pass.status, PayloadState::gone;
         const u64 offset = slot.payload_offset & ((1ull << 48) - 1);
         const u64 nbytes = slot.n * size_bytes(site.type);
         if (offset + nbytes > pass.place.nbytes) return PayloadState::gone;
@@ -177,7 +222,7 @@ private:
     static void release(const Buffers* buffers, u64 from, u64 to) noexcept {
         for (; buffers != nullptr; buffers = buffers->older) {
             for (u64 pass = to > from + buffers->count ? to - buffers->count : from; pass < to; ++pass) {
-                __atomic_store_n(buffers->taken + pass % buffers->count, pass + 1, __ATOMIC_RELEASE);
+                __atomic_store_n(buffers->taken() + pass % buffers->count, pass + 1, __ATOMIC_RELEASE);
             }
         }
     }
@@ -201,9 +246,7 @@ private:
 
     void report_losses() noexcept {
         const std::uint64_t payloads = context_.payloads_lost.exchange(0, std::memory_order_relaxed);
-        const std::uint64_t launches = context_.launches_failed.exchange(0, std::memory_order_relaxed);
-        if (payloads > 0) recorder_.count_lost(0, payloads);
-        for (std::uint64_t i = 0; i < launches; ++i) (void)recorder_.refuse(Status::device_failed);
+        recorder_.count_lost_payloads(payloads, Status::no_snapshot);
     }
 
     Context& context_;

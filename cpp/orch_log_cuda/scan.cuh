@@ -136,14 +136,16 @@ __device__ inline void scan(u64 count, u32 part, u32 parts, Load load, Share& sh
     greatest = low <= high ? static_cast<double>(high) : -infinity();
 }
 
-/// The address of logical element `index` of a strided view.
+/// The address of logical element `index` of a strided view. What is left of the index belongs to the outermost axis, however long
+/// that is said to be: the shape that an engine gives of elements without gaps need not have as many as there are.
 __device__ inline const u8* strided_address(const Job& job, u32 size, u64 index) {
     i64 offset = 0;
-    for (u32 axis = job.axes; axis-- > 0;) {
+    for (u32 axis = job.axes; axis-- > 1;) {
         const u64 extent = job.shape[axis];
         offset += static_cast<i64>(index % extent) * job.strides[axis];
         index /= extent;
     }
+    offset += static_cast<i64>(index) * (job.axes == 0 ? 1 : job.strides[0]);
     return job.data + offset * static_cast<i64>(size);
 }
 

@@ -3,8 +3,9 @@
 #define ORCH_LOG_CUDA_SETTINGS_HPP
 
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
+
+#include "../orch_log/settings.hpp"
 
 namespace orch_log {
 namespace cuda {
@@ -26,26 +27,34 @@ struct DeviceSettings {
 
 namespace impl {
 
-inline std::uint64_t number_from_env(const char* name, std::uint64_t fallback, std::uint64_t least, std::uint64_t most) noexcept {
-    const char* text = std::getenv(name);
-    if (text == nullptr || *text == '\0') return fallback;
-    char* end = nullptr;
-    const unsigned long long value = std::strtoull(text, &end, 10);
-    return *end == '\0' && value >= least && value <= most ? value : fallback;
-}
-
-inline DeviceSettings device_settings_from_env() noexcept {
+/// Unusable values keep their default and are reported.
+inline DeviceSettings device_settings_from_env(orch_log::detail::Problems& problems) noexcept {
+    using orch_log::detail::equals_ignoring_case;
+    using orch_log::detail::read_variable;
+    constexpr const char* instead = "the default is used";
     DeviceSettings settings;
-    const char* text = std::getenv("ORCH_LOG_CUDA_MODE");
-    const std::string_view mode = text == nullptr ? std::string_view() : std::string_view(text);
-    if (mode == "in_stream") settings.mode = Mode::in_stream;
-    if (mode == "side") settings.mode = Mode::side;
-    settings.snapshot_bytes = number_from_env("ORCH_LOG_CUDA_SNAPSHOTS", 64, 1, 65536) << 20;
-    settings.buffer_bytes = number_from_env("ORCH_LOG_CUDA_BUFFERS", 512, 1, 1u << 20) << 20;
-    settings.wait_ns = number_from_env("ORCH_LOG_CUDA_WAIT", 0, 0, 3600000) * 1000000;
-    const std::uint64_t wanted = number_from_env("ORCH_LOG_CUDA_SLOTS", settings.slots, 16, 1u << 24);
+    const auto number = [&](const char* name, const char* expected, std::uint64_t least, std::uint64_t most, std::uint64_t unit, std::uint64_t& to) {
+        read_variable(name, expected, instead, problems, [&](std::string_view text) {
+            std::uint64_t value = 0;
+            if (!orch_log::detail::parse_count(text, value) || value < least || value > most) return false;
+            to = value * unit;
+            return true;
+        });
+    };
+    read_variable("ORCH_LOG_CUDA_MODE", "is not usable (expected `snapshot`, `in_stream` or `side`)", instead, problems, [&](std::string_view text) {
+        if (equals_ignoring_case(text, "in_stream")) return settings.mode = Mode::in_stream, true;
+        if (equals_ignoring_case(text, "snapshot")) return settings.mode = Mode::snapshot, true;
+        if (equals_ignoring_case(text, "side")) return settings.mode = Mode::side, true;
+        return false;
+    });
+    constexpr std::uint64_t mega = 1u << 20;
+    number("ORCH_LOG_CUDA_SNAPSHOTS", "is not usable (expected megabytes from 1 to 65536)", 1, 65536, mega, settings.snapshot_bytes);
+    number("ORCH_LOG_CUDA_BUFFERS", "is not usable (expected megabytes from 1 to 1048576)", 1, mega, mega, settings.buffer_bytes);
+    number("ORCH_LOG_CUDA_WAIT", "is not usable (expected milliseconds up to 3600000)", 0, 3600000, 1000000, settings.wait_ns);
+    std::uint64_t slots = settings.slots;
+    number("ORCH_LOG_CUDA_SLOTS", "is not usable (expected records from 16 to 16777216)", 16, 1u << 24, 1, slots);
     settings.slots = 16;
-    while (settings.slots < wanted) settings.slots *= 2;
+    while (settings.slots < slots) settings.slots *= 2;
     return settings;
 }
 

@@ -56,6 +56,12 @@ public:
 
     static constexpr std::uint32_t max_sites = 65536;
 
+    /// The step that an event says, for the upper half of `Job::n_tokens`, from 1: an engine that counts its passes itself would
+    /// else have a site for each of them. 0 where it says none, or one that has no room there.
+    static std::uint64_t step_bits(const Event& event) noexcept {
+        return event.has_step_ && event.step_ < 0xffffffffu ? (std::uint64_t{event.step_} + 1) << 32 : 0;
+    }
+
 private:
     static constexpr std::size_t bucket_count = 4096;
 
@@ -76,8 +82,9 @@ private:
     static bool same(const Event& a, const Event& b) noexcept {
         bool equal = a.checkpoint_ == b.checkpoint_ && a.dtype_ == b.dtype_ && a.op_ == b.op_ && a.source_ == b.source_ &&
                      a.file_ == b.file_ && a.line_ == b.line_ && a.seq_ == b.seq_ && a.occurrence_ == b.occurrence_ &&
-                     a.token_axis_ == b.token_axis_ && a.has_step_ == b.has_step_ && a.has_shard_ == b.has_shard_ &&
-                     a.src_count_ == b.src_count_ && (!a.has_step_ || a.step_ == b.step_);
+                     a.token_axis_ == b.token_axis_ && a.has_shard_ == b.has_shard_ &&
+                     a.src_count_ == b.src_count_ && a.has_step_ == b.has_step_ &&
+                     (step_bits(a) != 0 ? step_bits(b) != 0 : a.step_ == b.step_);
         if (a.has_shard_ && equal) {
             equal = a.shard_.rank == b.shard_.rank && a.shard_.world == b.shard_.world && a.shard_.axis == b.shard_.axis &&
                     a.shard_.index == b.shard_.index && a.shard_.count == b.shard_.count;

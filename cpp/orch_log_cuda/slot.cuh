@@ -33,7 +33,7 @@ struct Slot {
     u32 site;             ///< Which logging call, by the host's table.
     i64 token_idx;
     u64 step;             ///< Forward pass, counted on the device.
-    u64 n_tokens;         ///< 0 = not given.
+    u64 n_tokens;         ///< 0 = not given; as the job has it.
     u64 payload_offset;   ///< In the lane's snapshots, or `no_payload`.
     u64 payload_pass;     ///< Which delivery of the lane brings the payload.
     u64 n;
@@ -77,7 +77,7 @@ struct Job {
     u32 position_bits;         ///< 0, 32 or 64: what `position` points to.
     const u8* position;        ///< A counter on the device, added to `token_idx` when the kernel runs.
     i64 token_idx;
-    u64 n_tokens;
+    u64 n_tokens;              ///< Comes back in the slot as it is; what its bits mean is the host's affair.
     u64 payload_offset;
     const u64* payload_pass;   ///< The lane's count of deliveries.
 };

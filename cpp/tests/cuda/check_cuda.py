@@ -135,6 +135,50 @@ def counted(path, name, count):
     print(f"{count} records in order")
 
 
+def parts(path, name, expected):
+    """What is there is right and in order, what is missing is counted."""
+    found = records(path)
+    lost = [record["values"][0] for record in found if record["checkpoint"] == "orch_log.dropped"]
+    found = [record for record in found if record["checkpoint"] == name]
+    positions = [record["token_idx"] for record in found]
+    if positions != sorted(set(positions)):
+        fail("out of order, or twice")
+    full_of_positions(path, found)
+    if len(found) + (lost[-1] if lost else 0) != expected:
+        fail(f"{len(found)} records, {lost[-1:]} lost, expected {expected}")
+    print(f"{len(found)} records right, {lost[-1] if lost else 0} counted as lost")
+
+
+def full_of_positions(path, found):
+    """Each tensor holds nothing but its position."""
+    for record in found:
+        stats = record["stats"]
+        if not stats["min"] == stats["max"] == stats["mean"] == record["values"][0] == record["token_idx"]:
+            fail(f"position {record['token_idx']}: {stats}")
+        if "payload" in record and set(array("f", payload_of(path, record))) != {record["token_idx"]}:
+            fail(f"position {record['token_idx']}: another payload")
+
+
+def whole(path, name, count):
+    """As `counted`, with payloads where the trace is a full one."""
+    counted(path, name, count)
+    found = records(path)
+    full_of_positions(path, found)
+    payloads = sum("payload" in record for record in found)
+    if payloads not in (0, count) or any(record["checkpoint"] == "orch_log.dropped" for record in found):
+        fail(f"{payloads} payloads, {found[-1]}")
+    print(f"{count} records in order, {payloads} payloads")
+
+
+def crashed(path, count):
+    counted(path, "before_the_crash", count)
+    found = records(path)
+    lost = [record for record in found if record["checkpoint"] == "orch_log.dropped"]
+    if any(record["checkpoint"] == "after_the_crash" for record in found) or not lost or lost[-1]["values"] != [1, 0]:
+        fail(f"what came after the crash: {found[count:]}")
+    print(f"{count} records in order, 1 counted as lost: {lost[-1]['error']}")
+
+
 def streams(path):
     found = records(path)
     for t in range(4):
@@ -165,7 +209,7 @@ def huge(path):
 def main():
     command, path = sys.argv[1:3]
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    if command == "types" or command == "strides":
+    if command in ("types", "strides"):
         device_against_host(path)
     elif command == "strides-full":
         device_against_host(path)
@@ -180,6 +224,15 @@ def main():
         streams(path)
     elif command == "huge":
         huge(path)
+    elif command == "in_flight":
+        parts(path, command, count)
+    elif command in ("reset", "recaptured"):
+        whole(path, command, count)
+    elif command == "crashed":
+        crashed(path, count)
+    elif command == "contexts":
+        counted(path, "first", count)
+        counted(path, "second", count)
     else:
         counted(path, command, count)
 

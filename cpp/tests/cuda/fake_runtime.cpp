@@ -1,27 +1,126 @@
-// A CUDA runtime without a device: memory is the host's, kernels do nothing, every call succeeds. What is left is the host's
-// side of the logger, which this lets be tested anywhere.
-#include <cuda_runtime_api.h>
+// A CUDA runtime without a device, for tests of the host's side: memory is the host's, and kernels do what the test says. What a
+// program must not do after a reset of the device crashes here as it does there.
+#include "fake_runtime.hpp"
 
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include <sys/mman.h>
+
+namespace fake {
+
+State state;
+
+namespace {
+
+struct Piece {
+    std::size_t bytes;
+    CUctx_st* context;
+};
+
+std::mutex mutex;
+std::map<void*, Piece> device_memory;
+std::map<void*, Piece> registered;
+std::vector<UserObject> objects;
+thread_local std::vector<CUctx_st*> pushed;
+
+CUctx_st* primary() { return reinterpret_cast<CUctx_st*>(0x1000); }
+
+}  // namespace
+
+CUctx_st* current() {
+    if (!pushed.empty()) return pushed.back();
+    return state.primary_exists ? primary() : nullptr;
+}
+
+void forget(CUctx_st* context) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (auto piece = device_memory.begin(); piece != device_memory.end();) {
+        if (piece->second.context != context) { ++piece; continue; }
+        mprotect(piece->first, piece->second.bytes, PROT_NONE);
+        piece = device_memory.erase(piece);
+    }
+    for (auto piece = registered.begin(); piece != registered.end();) {
+        if (piece->second.context == context) piece = registered.erase(piece);
+        else ++piece;
+    }
+}
+
+void reset() { forget(primary()); state.primary_exists = false; }
+std::size_t registered_pieces() { return registered.size(); }
+
+void destroy_graph(cudaGraph_t graph) {
+    for (UserObject& object : objects) {
+        if (object.graph != graph || object.destroy == nullptr) continue;
+        object.destroy(object.data);
+        object.destroy = nullptr;
+    }
+}
+
+}  // namespace fake
+
+using fake::state;
+
+namespace {
+
+struct CUctx_st* the_current() { return state.primary_exists = true, fake::current(); }
+
+int get_current(CUctx_st** context) { return *context = fake::current(), 0; }
+int stream_context(cudaStream_t stream, CUctx_st** context) {
+    const auto found = state.stream_contexts.find(stream);
+    *context = found == state.stream_contexts.end() ? fake::current() : found->second;
+    return *context == nullptr ? 201 : 0;
+}
+int push(CUctx_st* context) { return fake::pushed.push_back(context), 0; }
+int pop(CUctx_st** context) { return *context = fake::pushed.back(), fake::pushed.pop_back(), 0; }
+
+}  // namespace
 
 extern "C" {
-
-int fake_launches = 0;
 
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaPeekAtLastError(void) { return cudaSuccess; }
 cudaError_t cudaGetLastError(void) { return cudaSuccess; }
-const char* cudaGetErrorString(cudaError_t) { return "none"; }
-cudaError_t cudaDeviceSynchronize(void) { return cudaSuccess; }
+const char* cudaGetErrorString(cudaError_t error) { return error == cudaErrorMemoryAllocation ? "out of memory" : "none"; }
+cudaError_t cudaDeviceSynchronize(void) { return ++state.synchronisations, cudaSuccess; }
+cudaError_t cudaDeviceReset(void) { return fake::reset(), cudaSuccess; }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
     attributes->type = cudaMemoryTypeUnregistered;
     return cudaSuccess;
 }
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) { return cudaSuccess; }
-cudaError_t cudaMalloc(void** memory, size_t size) { return (*memory = std::calloc(1, size)) != nullptr ? cudaSuccess : cudaErrorMemoryAllocation; }
-cudaError_t cudaHostAlloc(void** memory, size_t size, unsigned) { return cudaMalloc(memory, size); }
+cudaError_t cudaMalloc(void** memory, size_t size) {
+    CUctx_st* context = the_current();
+    *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (*memory == MAP_FAILED) return cudaErrorMemoryAllocation;
+    const std::lock_guard<std::mutex> lock(fake::mutex);
+    fake::device_memory[*memory] = {size, context};
+    return cudaSuccess;
+}
+cudaError_t cudaFree(void*) { return the_current(), cudaSuccess; }
+cudaError_t cudaHostRegister(void* host, size_t size, unsigned flags) {
+    if (state.registrations_until_failure == 0) return cudaErrorMemoryAllocation;
+    if (state.registrations_until_failure > 0) --state.registrations_until_failure;
+    // Whole pages that can be written, portable and mapped: what the logger relies on.
+    if (reinterpret_cast<std::size_t>(host) % 4096 != 0 || flags != (cudaHostRegisterPortable | cudaHostRegisterMapped)) return cudaErrorInvalidValue;
+    CUctx_st* context = the_current();
+    const std::lock_guard<std::mutex> lock(fake::mutex);
+    if (fake::registered.count(host) != 0) return cudaErrorHostMemoryAlreadyRegistered;
+    fake::registered[host] = {size, context};
+    return cudaSuccess;
+}
+cudaError_t cudaHostUnregister(void* host) {
+    const std::lock_guard<std::mutex> lock(fake::mutex);
+    return fake::registered.erase(host) == 1 ? cudaSuccess : cudaErrorHostMemoryNotRegistered;
+}
+cudaError_t cudaHostGetFlags(unsigned* flags, void* host) {
+    const std::lock_guard<std::mutex> lock(fake::mutex);
+    return *flags = cudaHostRegisterMapped, fake::registered.count(host) == 1 ? cudaSuccess : cudaErrorInvalidValue;
+}
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) { return *device = host, cudaSuccess; }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t size, cudaStream_t) { return std::memset(memory, value, size), cudaSuccess; }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind, cudaStream_t) { return std::memcpy(to, from, size), cudaSuccess; }
@@ -30,17 +129,48 @@ cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaLaunchKernel(const void*, dim3, dim3, void**, size_t, cudaStream_t) { return ++fake_launches, cudaSuccess; }
-cudaError_t cudaStreamGetCaptureInfo(cudaStream_t, cudaStreamCaptureStatus* status, unsigned long long* id, cudaGraph_t*, const cudaGraphNode_t**,
-                                     const cudaGraphEdgeData**, size_t*) {
-    *status = cudaStreamCaptureStatusNone;
-    *id = 0;
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3, void** arguments, size_t, cudaStream_t) {
+    if (state.on_launch != nullptr) state.on_launch(kernel, grid.x, arguments);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t, cudaStreamCaptureStatus* status, unsigned long long* id, cudaGraph_t* graph,
+                                     const cudaGraphNode_t** waits_for, const cudaGraphEdgeData**, size_t* count) {
+    *status = state.capture == 0 ? cudaStreamCaptureStatusNone : cudaStreamCaptureStatusActive;
+    *id = state.capture;
+    *graph = reinterpret_cast<cudaGraph_t>(state.capture);
+    static const cudaGraphNode_t last = nullptr;
+    *waits_for = &last;
+    *count = 1;
     return cudaSuccess;
 }
 cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t, cudaGraphNode_t*, const cudaGraphEdgeData*, size_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t*, cudaGraph_t, const cudaGraphNode_t*, size_t, const cudaKernelNodeParams*) { return cudaSuccess; }
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t, const cudaGraphNode_t*, size_t, const cudaKernelNodeParams*) {
+    static std::size_t nodes = 0;
+    return *node = reinterpret_cast<cudaGraphNode_t>(++nodes), cudaSuccess;
+}
 cudaError_t cudaGraphKernelNodeSetParams(cudaGraphNode_t, const cudaKernelNodeParams*) { return cudaSuccess; }
 cudaError_t cudaGraphAddDependencies(cudaGraph_t, const cudaGraphNode_t*, const cudaGraphNode_t*, const cudaGraphEdgeData*, size_t) { return cudaSuccess; }
+cudaError_t cudaUserObjectCreate(cudaUserObject_t* object, void* data, cudaHostFn_t destroy, unsigned, unsigned) {
+    fake::objects.push_back({nullptr, destroy, data});
+    return *object = reinterpret_cast<cudaUserObject_t>(fake::objects.size()), cudaSuccess;
+}
+cudaError_t cudaGraphRetainUserObject(cudaGraph_t graph, cudaUserObject_t object, unsigned, unsigned) {
+    fake::objects[reinterpret_cast<std::size_t>(object) - 1].graph = graph;
+    return cudaSuccess;
+}
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned, unsigned long long, cudaDriverEntryPointQueryResult* result) {
+    const std::map<std::string, void*> known = {
+        {"cuCtxGetCurrent", reinterpret_cast<void*>(&get_current)},
+        {"cuStreamGetCtx", reinterpret_cast<void*>(&stream_context)},
+        {"cuCtxPushCurrent", reinterpret_cast<void*>(&push)},
+        {"cuCtxPopCurrent", reinterpret_cast<void*>(&pop)},
+    };
+    const auto found = known.find(name);
+    const bool has = found != known.end() && state.has_driver;
+    *function = has ? found->second : nullptr;
+    *result = has ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    return cudaSuccess;
+}
 
 // What nvcc's host code calls to make its kernels known.
 void** __cudaRegisterFatBinary(void*) { static void* handle = nullptr; return &handle; }

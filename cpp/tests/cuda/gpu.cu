@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "common.cuh"
+#include "ends.cuh"
 
 namespace {
 
@@ -82,6 +83,29 @@ int strides() {
     ORCH_LOG_CUDA_STEP(nullptr);
     ORCH_LOG_CUDA_FLUSH();
     std::printf("%d views\n", number);
+    return 0;
+}
+
+/// Elements without gaps at any address, whose shape, as the engine says it, does not fit them.
+int odd_shapes() {
+    constexpr std::size_t count = 5000;
+    std::vector<unsigned char> host(count * 4 + 8);
+    Random random(13);
+    for (unsigned char& byte : host) byte = static_cast<unsigned char>(random.next() >> 35);
+    unsigned char* device = nullptr;
+    MUST(cudaMalloc(&device, host.size()));
+    MUST(cudaMemcpy(device, host.data(), host.size(), cudaMemcpyHostToDevice));
+    int cases = 0;
+    for (const Shape& shape : {Shape{7}, Shape{3, 11}, Shape{}, Shape{count, 2}}) {
+        for (std::size_t shift : {std::size_t{0}, std::size_t{1}}) {
+            const auto on_host = orch_log::detail::make_view(host.data() + shift, Type::i32, Shape{count}, nullptr);
+            (void)orch_log::global()->log_raw(Event("host", cases).dtype("i32").shape(shape), on_host);
+            ORCH_LOG_CUDA("device", static_cast<void*>(device + shift), count, "i32", shape, cases, nullptr);
+            ++cases;
+        }
+    }
+    ORCH_LOG_CUDA_FLUSH();
+    std::printf("%d shapes\n", cases);
     return 0;
 }
 
@@ -205,38 +229,13 @@ int huge() {
     return 0;
 }
 
-static __global__ void crash() { asm("trap;"); }
-
-/// What was logged before a kernel crashed must be in the trace, although nothing flushes it.
-int crashed() {
-    float* buffer = nullptr;
-    MUST(cudaMalloc(&buffer, 4096));
-    MUST(cudaMemset(buffer, 0, 4096));
-    for (int i = 0; i < 100; ++i) ORCH_LOG_CUDA("before_the_crash", buffer, 1024, "f32", "[1024]", i, nullptr);
-    MUST(cudaDeviceSynchronize());
-    crash<<<1, 1>>>();
-    ORCH_LOG_CUDA("after_the_crash", buffer, 1024, "f32", "[1024]", 0, nullptr);
-    std::printf("%s\n", cudaGetErrorString(cudaDeviceSynchronize()));
-    return 0;
-}
-
-/// Exits without a flush while the device has long finished.
-int no_flush() {
-    float* buffer = nullptr;
-    MUST(cudaMalloc(&buffer, 4096));
-    MUST(cudaMemset(buffer, 0, 4096));
-    for (int i = 0; i < 1000; ++i) ORCH_LOG_CUDA("unflushed", buffer, 1024, "f32", "[1024]", i, nullptr);
-    MUST(cudaDeviceSynchronize());
-    return 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
     const std::string command = argc > 1 ? argv[1] : "";
     const int number = argc > 2 ? std::atoi(argv[2]) : 0;
     // What only some loggers do: `run` skips its tests for the others.
-    if (command == "supports") return std::printf("wait packed-payloads\n"), 0;
+    if (command == "supports") return std::printf("wait packed-payloads ends odd-shapes\n"), 0;
     if (command == "types") return types();
     if (command == "strides") return strides();
     if (command == "replay") return replay(number, argc > 3 ? std::atoi(argv[3]) : 0);
@@ -244,8 +243,16 @@ int main(int argc, char** argv) {
     if (command == "engine-graph") return engine(true, number);
     if (command == "streams") return streams();
     if (command == "huge") return huge();
-    if (command == "crashed") return crashed();
-    if (command == "no-flush") return no_flush();
-    std::fprintf(stderr, "usage: gpu types|strides|replay N|engine N|engine-graph N|streams|huge|crashed|no-flush\n");
+    if (command == "odd-shapes") return odd_shapes();
+    if (command == "crashed") return ends::crashed();
+    if (command == "crashed-graph") return ends::crashed_after_replays(number);
+    if (command == "no-flush") return ends::no_flush();
+    if (command == "exit") return ends::exit_in_flight(number);
+    if (command == "reset") return ends::reset(number);
+    if (command == "reset-in-flight") return ends::reset_in_flight(number);
+    if (command == "recapture") return ends::recapture(number);
+    if (command == "contexts") return ends::contexts(number);
+    std::fprintf(stderr, "usage: gpu types|strides|odd-shapes|replay N|engine N|engine-graph N|streams|huge|crashed|crashed-graph N|no-flush|exit N|reset N|"
+                         "reset-in-flight N|recapture N|contexts N\n");
     return 2;
 }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "orch_log_cuda.cuh"
+#include "play_device.hpp"
 
 namespace {
 
@@ -18,9 +18,7 @@ using cuda::u64;
 
 /// Writes record `number` as the device would.
 void put(Context& context, u64 number, u32 site, float value, bool damaged, u64 payload_offset = cuda::no_payload, u64 pass = 0) {
-    std::vector<u32> image(cuda::image_bytes(2, 4) / 4);
-    Slot& slot = *reinterpret_cast<Slot*>(image.data());
-    slot.sequence = number + 1;
+    Slot slot = {};
     slot.site = site;
     slot.token_idx = static_cast<long long>(number);
     slot.n = 2;
@@ -34,12 +32,7 @@ void put(Context& context, u64 number, u32 site, float value, bool damaged, u64 
     slot.payload_offset = payload_offset;
     slot.payload_pass = pass;
     const float values[2] = {value, value + 1.0f};
-    std::memcpy(image.data() + sizeof(Slot) / 4, values, 8);
-    u32 sum = 0;
-    for (std::size_t i = 0; i < image.size(); ++i) sum += cuda::checksum_part(image[i], static_cast<u32>(i));
-    slot.checksum = damaged ? sum + 1 : sum;
-    const cuda::Ring& ring = context.ring();
-    std::memcpy(ring.slots + (number & (ring.slot_count - 1)) * std::size_t{ring.slot_bytes}, image.data(), image.size() * 4);
+    play::write(context.ring(), number, slot, values, 4, damaged);
 }
 
 struct Trace {
@@ -48,14 +41,16 @@ struct Trace {
     Context* context;
     const cuda::Site* site;
 
-    explicit Trace(const char* name, Detail detail = Detail::stats) : path(std::string(name) + ".jsonl") {
+    explicit Trace(const char* name, Detail detail = Detail::stats, u32 slots = cuda::DeviceSettings().slots) : path(std::string(name) + ".jsonl") {
         Settings settings;
         settings.path = path;
         settings.team = "test";
         settings.truncate = true;
         settings.detail = detail;
         CHECK(recorder.open(settings) == Status::written);
-        context = Context::create(10);
+        cuda::DeviceSettings device;
+        device.slots = slots;
+        context = Context::create(10, device);
         CHECK(context != nullptr);
         site = context->sites().find_or_add(Event("logits", 0).op("MUL_MAT"), Type::f32);
         CHECK(site != nullptr);
@@ -112,6 +107,20 @@ void what_was_overwritten_is_counted() {
           lines[lines.size() - 2].find("\"token_idx\":" + std::to_string(written - 1)) != std::string::npos);
 }
 
+void what_a_crash_left_out_does_not_hide_what_came() {
+    Trace trace("gap");
+    Reader reader(*trace.context, trace.recorder);
+    trace.context->launched = 7;
+    for (u64 i : {0, 1, 3, 4}) put(*trace.context, i, trace.site->id, static_cast<float>(i), false);
+    CHECK_EQUAL(reader.drain(false), std::size_t{2});
+    // Number 2 was drawn by a kernel that never wrote it; 5 and 6 were launched and never began.
+    reader.end();
+    CHECK_EQUAL(trace.recorder.health().written, std::uint64_t{4});
+    CHECK_EQUAL(trace.recorder.health().dropped, std::uint64_t{3});
+    CHECK(trace.recorder.health().last_reason == Status::never_arrived);
+    CHECK(trace.lines().back().find("\"values\":[3,0],\"error\":\"the device stopped before") != std::string::npos);
+}
+
 /// A lane whose buffers the test fills itself.
 struct Deliveries {
     cuda::Lane* lane;
@@ -124,8 +133,8 @@ struct Deliveries {
     }
     u64 place(u64 offset) const { return (u64{lane->index} << 48) | offset; }
     void arrives(u64 pass, u64 nbytes) {
-        buffers->headers[2 * (pass % buffers->count) + 1] = nbytes;
-        buffers->headers[2 * (pass % buffers->count)] = pass + 1;
+        buffers->headers()[2 * (pass % buffers->count) + 1] = nbytes;
+        buffers->headers()[2 * (pass % buffers->count)] = pass + 1;
     }
 };
 
@@ -168,9 +177,9 @@ void a_pass_is_written_once_and_its_buffer_free_then() {
         put(*trace.context, i, trace.site->id, values[0], false, deliveries.place(256 * i), 0);
     }
     deliveries.arrives(0, 768);
-    CHECK_EQUAL(deliveries.buffers->taken[0], u64{0});
+    CHECK_EQUAL(deliveries.buffers->taken()[0], u64{0});
     CHECK_EQUAL(reader.drain(false), std::size_t{3});
-    CHECK_EQUAL(deliveries.buffers->taken[0], u64{1});
+    CHECK_EQUAL(deliveries.buffers->taken()[0], u64{1});
     CHECK_EQUAL(*trace.context->read(), u64{3});
     // The device writes over it: what has been written stays.
     std::memset(deliveries.buffers->of_pass(0), 0xff, 768);
@@ -192,7 +201,7 @@ void a_pass_is_written_once_and_its_buffer_free_then() {
     put(*trace.context, 3, trace.site->id, 9.0f, false, deliveries.place(0), 3);
     deliveries.arrives(3, 768);
     CHECK_EQUAL(reader.drain(false), std::size_t{1});
-    for (u64 pass = 0; pass < 4; ++pass) CHECK_EQUAL(deliveries.buffers->taken[pass], pass + 1);
+    for (u64 pass = 0; pass < 4; ++pass) CHECK_EQUAL(deliveries.buffers->taken()[pass], pass + 1);
 }
 
 void larger_passes_leave_the_smaller_ones_where_they_are() {
@@ -206,11 +215,28 @@ void larger_passes_leave_the_smaller_ones_where_they_are() {
     cuda::Buffers* larger = trace.context->buffers_for(*deliveries.lane, 1u << 20);
     CHECK(larger != nullptr && larger != deliveries.buffers && larger->older == deliveries.buffers);
     put(*trace.context, 1, trace.site->id, 2.0f, false, deliveries.place(0), 1);
-    larger->headers[2 * 1 + 1] = 256;
-    larger->headers[2 * 1] = 2;
+    larger->headers()[2 * 1 + 1] = 256;
+    larger->headers()[2 * 1] = 2;
     CHECK_EQUAL(reader.drain(false), std::size_t{2});
     CHECK(trace.recorder.health().complete());
     for (const std::string& line : trace.lines()) CHECK(line.find("\"payload\"") != std::string::npos);
+}
+
+void records_do_not_wait_for_ever_for_payloads() {
+    Trace trace("pressed", Detail::full, 64);
+    Reader reader(*trace.context, trace.recorder);
+    Deliveries deliveries(trace);
+    // An engine that ends no pass: no delivery comes. While the ring has room the records wait, then they come without.
+    for (u64 i = 0; i < 40; ++i) put(*trace.context, i, trace.site->id, 1.0f, false, deliveries.place(256 * i), 0);
+    CHECK_EQUAL(reader.drain(false), std::size_t{0});
+    for (u64 i = 40; i < 200; ++i) {
+        put(*trace.context, i, trace.site->id, 1.0f, false, deliveries.place(256 * i), 0);
+        (void)reader.drain(false);
+    }
+    reader.end();
+    CHECK_EQUAL(trace.recorder.health().written, std::uint64_t{200});
+    CHECK_EQUAL(trace.recorder.health().dropped, std::uint64_t{0});
+    CHECK_EQUAL(trace.recorder.health().payloads_dropped, std::uint64_t{200});
 }
 
 void sites_are_told_apart() {
@@ -223,6 +249,10 @@ void sites_are_told_apart() {
     CHECK(sites.find_or_add(Event("logits", 0).op("MUL_MAT").seq(1), Type::f32) != trace.site);
     CHECK(sites.get(trace.site->id) == trace.site);
     CHECK(sites.get(cuda::Sites::max_sites) == nullptr);
+    // The step is no part of a site: an engine that counts its passes itself would use up all sites.
+    const cuda::Site* stepping = sites.find_or_add(Event("logits", 0).step(1), Type::f32);
+    CHECK(stepping != nullptr && stepping != trace.site);
+    CHECK(sites.find_or_add(Event("logits", 0).step(2), Type::f32) == stepping);
     std::string name = "borrowed";
     const cuda::Site* owned = sites.find_or_add(Event(name, 0), Type::f32);
     name = "changed!";
@@ -235,9 +265,11 @@ int main() {
     records_come_out_in_order();
     half_a_record_is_waited_for();
     what_was_overwritten_is_counted();
+    what_a_crash_left_out_does_not_hide_what_came();
     a_record_waits_for_its_payload();
     a_pass_is_written_once_and_its_buffer_free_then();
     larger_passes_leave_the_smaller_ones_where_they_are();
+    records_do_not_wait_for_ever_for_payloads();
     sites_are_told_apart();
     std::printf("%d checks\n", check::checks);
     return check::finish();
