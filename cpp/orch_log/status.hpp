@@ -23,6 +23,7 @@ enum class [[nodiscard]] Status : std::uint8_t {
     overtaken,         ///< The device wrote faster than the host could read: the ring is too small; counted as dropped.
     device_failed,     ///< A CUDA call failed; counted as dropped.
     never_arrived,     ///< The device stopped before it had read the tensor; counted as dropped.
+    host_pointer,      ///< The pointer is host memory that the device cannot read; counted as dropped.
     no_snapshot,       ///< No room on the device for a payload; counted as a dropped payload.
     undelivered,       ///< No `ORCH_LOG_CUDA_STEP` brought a payload to the host in time; counted as a dropped payload.
     payload_overtaken, ///< The device wrote over a payload that the host had not written yet; counted as a dropped payload.
@@ -51,6 +52,7 @@ constexpr const char* describe(Status status) noexcept {
         case Status::overtaken: return "the device wrote faster than the host could read: set ORCH_LOG_CUDA_SLOTS";
         case Status::device_failed: return "a CUDA call failed";
         case Status::never_arrived: return "the device stopped before it had read the tensor: a kernel crashed, the device was reset, or the program ended";
+        case Status::host_pointer: return "host pointer given to the device logger: use ORCH_LOG_JSON_TOKEN, or log where the device has it";
         case Status::no_snapshot: return "no room on the device for a payload: set ORCH_LOG_CUDA_SNAPSHOTS";
         case Status::undelivered: return "no payload came to the host: end each pass with ORCH_LOG_CUDA_STEP";
         case Status::payload_overtaken:

@@ -71,6 +71,11 @@ public:
     /// The ring as the host sees it.
     const unsigned char* slots() const noexcept { return shared_.host(); }
     u64* step() const noexcept { return step_; }
+    /// Whether the device can read what lies at an address, as far as CUDA knows.
+    bool can_read(const void* pointer) const noexcept {
+        cudaPointerAttributes attributes;
+        return reads_host_ || cudaPointerGetAttributes(&attributes, pointer) != cudaSuccess || attributes.type != cudaMemoryTypeUnregistered;
+    }
     /// Records that the host has read, for the device to see.
     u64* read() const noexcept { return mailbox(shared_.host()); }
     const u64* device_read() const noexcept { return mailbox(shared_.device()); }
@@ -198,6 +203,10 @@ private:
         ring_.ticket = static_cast<u64*>(counters);
         step_ = static_cast<u64*>(counters) + 16;
         ring_.step = step_;
+        int this_device = 0;
+        int reads_host = 0;
+        reads_host_ = cudaGetDevice(&this_device) == cudaSuccess &&
+                      cudaDeviceGetAttribute(&reads_host, cudaDevAttrPageableMemoryAccess, this_device) == cudaSuccess && reads_host != 0;
         is_usable_.store(true, std::memory_order_relaxed);
         return true;
     }
@@ -207,6 +216,7 @@ private:
     DeviceSettings settings_;
     Ring ring_ = {};
     std::atomic<bool> is_usable_{false};
+    bool reads_host_ = false;  ///< Whether the device reads all of the host's memory.
     Mapped shared_;  ///< The ring, then the mailbox.
     u64* step_ = nullptr;
     static constexpr std::size_t mailbox_bytes = 8 * (1 + std::size_t{max_lanes});

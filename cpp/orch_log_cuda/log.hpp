@@ -43,6 +43,7 @@ inline bool launch(Context& context, Lane& lane, cudaStream_t stream, Job& job, 
 /// Enqueues the reading of one tensor. `n_tokens` 0 leaves the field out.
 inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::detail::RawView& view, const Shape& shape,
                       std::uint64_t n_tokens, const Position& position, cudaStream_t stream) noexcept {
+    if (!Poller::instance().may_log()) return recorder.refuse(Status::device_failed);
     const Quiet quiet;
     if (view.type == Type::none) return recorder.refuse(Status::unknown_dtype);
     if (!view.valid || !shape.valid() || n_tokens > 0xffffffffu) return recorder.refuse(Status::invalid_argument);
@@ -51,6 +52,9 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
     const Entered entered(owner);
     Context* context = Poller::instance().context(recorder, owner);
     if (context == nullptr) return recorder.refuse(Status::device_failed);
+    // To read host memory would end the engine's context.
+    if ((view.count > 0 && !context->can_read(view.data)) || (position.counter() != nullptr && !context->can_read(position.counter())))
+        return recorder.refuse(Status::host_pointer);
     const Site* site = context->sites().find_or_add(event, view.type);
     if (site == nullptr) return recorder.refuse(Status::out_of_memory);
 
@@ -165,6 +169,7 @@ inline Status log(const Event& event, const TensorView<T>& tensor, const Positio
 inline Status end_step(cudaStream_t stream) noexcept {
     Recorder* recorder = global();
     if (recorder == nullptr) return Status::off;
+    if (!impl::Poller::instance().may_log()) return recorder->refuse(Status::device_failed);
     const Quiet quiet;
     CUctx_st* owner = impl::Driver::instance().of_stream(stream);
     const impl::Entered entered(owner);

@@ -35,13 +35,17 @@ public:
         int device = 0;
         if (owner == nullptr && cudaGetDevice(&device) != cudaSuccess) return nullptr;
         if (Place* place = find(owner, device)) {
-            // After a fork the parent's contexts are of no use to the child: CUDA itself does not survive a fork.
-            if (!is_parent()) return nullptr;
             Context* known = place->context.load(std::memory_order_acquire);
             if (!known->is_usable()) return nullptr;
             return known->is_alive() ? known : renew(*place);
         }
         return start(recorder, owner);
+    }
+
+    /// False in a child of a process that has logged from a device: CUDA does not survive a fork.
+    bool may_log() const noexcept {
+        const pid_t process = owner_.load(std::memory_order_relaxed);
+        return process == 0 || process == getpid();
     }
 
     /// Waits until the devices have finished and all that they logged is in the trace.
@@ -85,8 +89,6 @@ private:
     }
 
     Context* start(Recorder& recorder, CUctx_st* owner) noexcept {
-        const pid_t process = owner_.load(std::memory_order_relaxed);
-        if (process != 0 && process != getpid()) return nullptr;
         const std::lock_guard<std::mutex> lock(start_);
         int device = 0;
         if (cudaGetDevice(&device) != cudaSuccess) return nullptr;

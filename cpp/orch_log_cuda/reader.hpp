@@ -153,7 +153,7 @@ private:
 
     /// Whether so much lies behind record `next_` that it cannot wait: else an engine that ends no pass would lose its records too.
     bool is_pressed() const noexcept {
-        const u64 ahead = next_ + context_.ring().slot_count / 4 * 3;
+        const u64 ahead = next_ + context_.ring().slot_count / 16 * 15;
         return sequence(ahead) > ahead;
     }
 

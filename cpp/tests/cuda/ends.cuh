@@ -170,6 +170,43 @@ inline int contexts(int count) {
     return cudaGetLastError() == cudaSuccess ? 0 : 1;
 }
 
+/// Streams of several devices, none of which is the current one.
+inline int devices(int count) {
+    int present = 0;
+    MUST(cudaGetDeviceCount(&present));
+    if (present < 2) return 1;
+    cudaStream_t streams[2];
+    float* buffers[2];
+    for (int device = 0; device < 2; ++device) {
+        MUST(cudaSetDevice(device));
+        MUST(cudaStreamCreate(&streams[device]));
+        buffers[device] = zeros();
+        MUST(cudaDeviceSynchronize());
+    }
+    for (int i = 0; i < count; ++i) {
+        for (int device = 0; device < 2; ++device) {
+            MUST(cudaSetDevice(1 - device));
+            ORCH_LOG_CUDA(device == 0 ? "first" : "second", buffers[device], n, "f32", "[1024]", i, streams[device]);
+        }
+    }
+    ORCH_LOG_CUDA_FLUSH();
+    return 0;
+}
+
+/// Host memory where device memory should be: refused, and the engine's context lives on.
+inline int host_memory() {
+    float* buffer = zeros();
+    std::vector<float> on_host(n);
+    int position = 3;
+    ORCH_LOG_CUDA("host", on_host.data(), n, "f32", "[1024]", 0, nullptr);
+    ORCH_LOG_CUDA("host", buffer, n, "f32", "[1024]", &position, nullptr);
+    for (int i = 0; i < 10; ++i) ORCH_LOG_CUDA("device", buffer, n, "f32", "[1024]", i, nullptr);
+    MUST(cudaDeviceSynchronize());
+    int reads_host = 0;
+    MUST(cudaDeviceGetAttribute(&reads_host, cudaDevAttrPageableMemoryAccess, 0));
+    return orch_log::status().dropped == (reads_host != 0 ? 0 : 2) ? 0 : 1;
+}
+
 }  // namespace ends
 
 #endif

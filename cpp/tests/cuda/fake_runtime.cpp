@@ -88,10 +88,17 @@ cudaError_t cudaGetLastError(void) { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t error) { return error == cudaErrorMemoryAllocation ? "out of memory" : "none"; }
 cudaError_t cudaDeviceSynchronize(void) { return ++state.synchronisations, cudaSuccess; }
 cudaError_t cudaDeviceReset(void) { return fake::reset(), cudaSuccess; }
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+    const std::lock_guard<std::mutex> lock(fake::mutex);
+    const char* at = static_cast<const char*>(pointer);
     attributes->type = cudaMemoryTypeUnregistered;
+    for (const auto& [memory, piece] : fake::device_memory) {
+        const char* begin = static_cast<const char*>(memory);
+        if (at >= begin && at < begin + piece.bytes) attributes->type = cudaMemoryTypeDevice;
+    }
     return cudaSuccess;
 }
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *value = 0, cudaSuccess; }
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) { return cudaSuccess; }
 cudaError_t cudaMalloc(void** memory, size_t size) {
     CUctx_st* context = the_current();

@@ -225,6 +225,8 @@ int huge() {
     MUST(cudaMalloc(&data, n));
     fill<<<1024, 256>>>(data, n);
     ORCH_LOG_CUDA("huge", data, n, "u8", Shape{n}, 0, nullptr);
+    // From the end, by the kernel for any strides.
+    ORCH_LOG_CUDA_EVENT(Event("huge", 0), (orch_log::TensorView<unsigned char>(data + n - 1, Shape{n}, Strides{-1})), 1, nullptr);
     ORCH_LOG_CUDA_FLUSH();
     return 0;
 }
@@ -252,7 +254,9 @@ int main(int argc, char** argv) {
     if (command == "reset-in-flight") return ends::reset_in_flight(number);
     if (command == "recapture") return ends::recapture(number);
     if (command == "contexts") return ends::contexts(number);
+    if (command == "devices") return ends::devices(number);
+    if (command == "host-memory") return ends::host_memory();
     std::fprintf(stderr, "usage: gpu types|strides|odd-shapes|replay N|engine N|engine-graph N|streams|huge|crashed|crashed-graph N|no-flush|exit N|reset N|"
-                         "reset-in-flight N|recapture N|contexts N\n");
+                         "reset-in-flight N|recapture N|contexts N|devices N|host-memory\n");
     return 2;
 }

@@ -198,6 +198,16 @@ int logs_tokens() {
     return 0;
 }
 
+int gives_host_memory() {
+    float* data = new_tensor();
+    float on_host[4] = {};
+    int position = 3;
+    ORCH_LOG_CUDA("host", on_host, 4, "f32", "[4]", 0, nullptr);
+    ORCH_LOG_CUDA("host", data, 4, "f32", "[4]", &position, nullptr);
+    ORCH_LOG_CUDA("device", data, 4, "f32", "[4]", 0, nullptr);
+    return launched_in.size() == 1 && orch_log::status().dropped == 2 ? 0 : 3;
+}
+
 struct Variable {
     const char* name;
     const char* value;
@@ -307,6 +317,12 @@ int main() {
         CHECK_EQUAL(found.count("orch_log.dropped"), std::size_t{0});
     }
     CHECK(run("no-driver", &no_driver).positions("tensor") == numbers(0, 20));
+    {
+        const Outcome found = run("gives-host-memory", &gives_host_memory);
+        CHECK(found.positions("device") == "0 ");
+        CHECK_EQUAL(found.count("\"host\""), std::size_t{0});
+        CHECK_EQUAL(found.count("\"error\":\"host pointer given to the device logger"), std::size_t{2});
+    }
     (void)run("captures-often", &captures_often);
     (void)run("waits", &waits, {{"ORCH_LOG_DETAIL", "full"}, {"ORCH_LOG_CUDA_WAIT", "5"}});
     {
