@@ -94,7 +94,7 @@ impl Gpu {
 ///
 /// # Errors
 ///
-/// This build has no backend for GPUs, or there is no GPU.
+/// This build has no backend for GPUs, or there is no GPU, or no cuBLAS.
 pub fn gpu() -> Result<Gpu, Error> {
     backend::start();
     // SAFETY: devices are listed once at start and stay; the indices are below their count.
@@ -110,6 +110,13 @@ pub fn gpu() -> Result<Gpu, Error> {
             )
         };
         if kind == sys::GGML_BACKEND_DEVICE_TYPE_GPU || kind == sys::GGML_BACKEND_DEVICE_TYPE_IGPU {
+            if !has_cublas() {
+                return Err(Error::Argument(
+                    "there is a GPU, but no cuBLAS: this program looks for libcublas.so.13 or .12 when it runs; install it, \
+                     or name its folder in LD_LIBRARY_PATH; --gpu-layers 0 computes on the CPU"
+                        .to_owned(),
+                ));
+            }
             return Ok(Gpu {
                 name,
                 description,
@@ -122,10 +129,31 @@ pub fn gpu() -> Result<Gpu, Error> {
     Err(Error::Argument(if has_backend {
         "no GPU was found: `nvidia-smi` says what the driver sees; --gpu-layers 0 computes on the CPU".to_owned()
     } else {
-        "this build of llama.cpp computes on the CPU only: on a machine with CUDA, build with `cargo build --release -p parity-cli \
+        "this build of llama.cpp computes on the CPU only: build with `scripts/with-cuda cargo build --release -p parity-cli \
          --features cuda`; --gpu-layers 0 computes on the CPU"
             .to_owned()
     }))
+}
+
+/// Whether cuBLAS is there. A program that `scripts/with-cuda` has linked looks for it when it runs, and ggml ends the process where
+/// it is missing.
+#[cfg(all(feature = "cuda", not(feature = "shared")))]
+fn has_cublas() -> bool {
+    use std::ffi::c_int;
+    /// `MAJOR_VERSION` of `libraryPropertyType`.
+    const MAJOR_VERSION: c_int = 0;
+    unsafe extern "C" {
+        fn cublasGetProperty(property: c_int, value: *mut c_int) -> c_int;
+    }
+    let mut major = 0;
+    // SAFETY: room for the number.
+    unsafe { cublasGetProperty(MAJOR_VERSION, &mut major) == 0 }
+}
+
+/// llama.cpp in shared libraries brings its own.
+#[cfg(not(all(feature = "cuda", not(feature = "shared"))))]
+fn has_cublas() -> bool {
+    true
 }
 
 /// # Safety
