@@ -232,8 +232,10 @@ private:
 inline Status flush() noexcept {
     Recorder* recorder = global();
     if (recorder == nullptr) return Status::off;
-    const Quiet quiet;
-    impl::Poller::instance().finish();
+    if (impl::Poller::instance().may_log()) {
+        const Quiet quiet;
+        impl::Poller::instance().finish();
+    }
     return recorder->flush();
 }
 
