@@ -136,12 +136,12 @@ __global__ void __launch_bounds__(threads) log_strided(const __grid_constant__ J
     log_tensor<Element>(job, ring, scratch, Strided<Element>{job});
 }
 
-/// The number of this thread block's record: the first block to come draws numbers for all. The others wait for it; it is
-/// running already, so they do not wait for long.
-__device__ inline u64 batch_number(const Batch& batch, const Ring& ring, BatchState* state) {
+/// The number of this thread block's record, of `count`: the first block to come draws numbers for all. The others wait for it;
+/// it is running already, so they do not wait for long.
+__device__ inline u64 batch_number(u32 count, const Ring& ring, BatchState* state) {
     volatile BatchState* seen = state;
     if (atomicAdd(&state->arrived, 1u) == 0) {
-        state->first_number = atomicAdd(ring.ticket, static_cast<u64>(batch.count));
+        state->first_number = atomicAdd(ring.ticket, static_cast<u64>(count));
         __threadfence();
         seen->is_numbered = 1;
     } else {
@@ -151,7 +151,7 @@ __device__ inline u64 batch_number(const Batch& batch, const Ring& ring, BatchSt
     }
     const u64 number = seen->first_number + blockIdx.x;
     __threadfence();
-    if (atomicAdd(&state->left, 1u) == batch.count - 1) {
+    if (atomicAdd(&state->left, 1u) == count - 1) {
         seen->is_numbered = 0;
         seen->left = 0;
         __threadfence();
@@ -167,17 +167,32 @@ __device__ inline void log_of_batch(const Job& job, const Ring& ring, Shared& sh
     emit<Element>(shared.partials[0], job, ring, shared.moment, load, shared.image);
 }
 
-/// Several small tensors, a thread block each.
-template <int Unused = 0>  // so that two files may define it
-__global__ void __launch_bounds__(threads, 2) log_batch(const __grid_constant__ Batch batch, const __grid_constant__ Ring ring, const __grid_constant__ Scratch scratch) {
-    __shared__ Shared shared;
-    const Job& job = batch.jobs[blockIdx.x];
-    if (threadIdx.x == threads - 1) read_moment(job, ring, batch_number(batch, ring, scratch.batch), shared.moment);
-    switch (batch.types[blockIdx.x]) {
+/// This thread block's tensor of `count`.
+__device__ inline void log_one(const Job& job, u32 type, u32 count, const Ring& ring, const Scratch& scratch, Shared& shared) {
+    if (threadIdx.x == threads - 1) read_moment(job, ring, batch_number(count, ring, scratch.batch), shared.moment);
+    switch (type) {
         case 0: log_of_batch<F32>(job, ring, shared); break;
         case 1: log_of_batch<F16>(job, ring, shared); break;
         default: log_of_batch<Bf16>(job, ring, shared); break;
     }
+}
+
+/// Several small tensors, a thread block each.
+template <int Unused = 0>  // so that two files may define it
+__global__ void __launch_bounds__(threads, 2) log_batch(const __grid_constant__ Batch batch, const __grid_constant__ Ring ring, const __grid_constant__ Scratch scratch) {
+    __shared__ Shared shared;
+    log_one(batch.jobs[blockIdx.x], batch.types[blockIdx.x], batch.count, ring, scratch, shared);
+}
+
+/// The same for as many as there are thread blocks, from a table in device memory.
+template <int Unused = 0>
+__global__ void __launch_bounds__(threads, 2) log_table(const Entry* table, const __grid_constant__ Ring ring, const __grid_constant__ Scratch scratch) {
+    __shared__ Shared shared;
+    __shared__ Entry entry;
+    constexpr u32 words = sizeof(Entry) / 8;
+    if (threadIdx.x < words) reinterpret_cast<u64*>(&entry)[threadIdx.x] = reinterpret_cast<const u64*>(table + blockIdx.x)[threadIdx.x];
+    __syncthreads();
+    log_one(entry.job, entry.type, gridDim.x, ring, scratch, shared);
 }
 
 /// What the host has not read yet, and how long a pass may wait for it.

@@ -94,6 +94,13 @@ struct Batch {
 
 static_assert(sizeof(Batch) <= 3800, "kernel arguments are at most 4 KiB");
 
+/// A small tensor in a table in device memory, which holds any number of them.
+struct Entry {
+    Job job;
+    u32 type;                  ///< As `Batch::types`.
+    u32 reserved;
+};
+
 /// How the thread blocks of a batch agree on their records' numbers: in the order of the batch.
 struct BatchState {
     u32 arrived;

@@ -1,5 +1,8 @@
 //! Hands candle tensors to `orch_log!`.
 
+#[cfg(feature = "cuda")]
+use std::cell::RefCell;
+
 use candle_core::{CpuStorage, Layout, Storage, Tensor};
 #[cfg(feature = "cuda")]
 use candle_core::{CudaStorage, cuda_backend::CudaStorageSlice};
@@ -11,7 +14,7 @@ use crate::model::labels::Label;
 use crate::place::Place;
 
 /// The place of one forward pass in the trace.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Pass {
     /// Absolute position of the first token.
     pub(crate) first: usize,
@@ -25,6 +28,9 @@ pub(crate) struct Pass {
     /// Of a captured pass: where its replays find their position.
     #[cfg(feature = "cuda")]
     pub(crate) counter: Option<Position>,
+    /// Tensors that are read when the pass ends; else their memory would go to later ones.
+    #[cfg(feature = "cuda")]
+    kept: RefCell<Vec<Tensor>>,
 }
 
 impl Pass {
@@ -38,6 +44,8 @@ impl Pass {
             is_silent: false,
             #[cfg(feature = "cuda")]
             counter: None,
+            #[cfg(feature = "cuda")]
+            kept: RefCell::default(),
         }
     }
 
@@ -91,15 +99,13 @@ impl Pass {
             Storage::Cpu(CpuStorage::F32(data)) => self.write_from_host(label, data, layout),
             Storage::Cpu(CpuStorage::F16(data)) => self.write_from_host(label, data, layout),
             Storage::Cpu(CpuStorage::BF16(data)) => self.write_from_host(label, data, layout),
-            // A device brings only tensors without gaps to the host whole.
             #[cfg(feature = "cuda")]
-            Storage::Cuda(_) if !layout.is_contiguous() => {
-                if let Ok(copy) = tensor.contiguous() {
-                    self.write(label, &copy);
+            Storage::Cuda(storage) => {
+                self.write_from_device(label, storage, layout);
+                if orch_log::cuda::reads_at_the_end() {
+                    self.kept.borrow_mut().push(tensor.clone());
                 }
             }
-            #[cfg(feature = "cuda")]
-            Storage::Cuda(storage) => self.write_from_device(label, storage, layout),
             _ => {
                 // Another type: the numbers have to be copied to be read.
                 if let Ok(copy) = Place::default().bring(tensor) {
@@ -110,11 +116,7 @@ impl Pass {
     }
 
     fn write_from_host<T: Element>(&self, label: &Label, data: &[T], layout: &Layout) {
-        let strides: Vec<isize> = layout
-            .stride()
-            .iter()
-            .map(|stride| *stride as isize)
-            .collect();
+        let strides = strides(layout);
         let (src, inputs) = label.src();
         if let Some(view) =
             TensorView::strided(data, layout.dims(), &strides, layout.start_offset())
@@ -130,13 +132,13 @@ impl Pass {
     #[cfg(feature = "cuda")]
     fn write_from_device(&self, label: &Label, storage: &CudaStorage, layout: &Layout) {
         let (src, inputs) = label.src();
-        let stream = storage.device.cuda_stream();
+        let (stream, strides) = (storage.device.cuda_stream(), strides(layout));
         let position = self.counter.unwrap_or(Position::from(self.first));
         macro_rules! log {
             ($data:expr, $dtype:literal) => {
                 orch_log_cuda!(
                     &label.name, $data.slice(layout.start_offset()..), layout.shape().elem_count(), $dtype, layout.dims(),
-                    position, stream; n_tokens = self.rows, op = label.op, src = &src[..inputs]
+                    position, stream; n_tokens = self.rows, op = label.op, src = &src[..inputs], strides = &strides
                 )
             };
         }
@@ -155,5 +157,13 @@ impl Pass {
         if let (false, candle_core::Device::Cuda(device)) = (self.is_silent, _last.device()) {
             orch_log_cuda_step!(device.cuda_stream());
         }
+        #[cfg(feature = "cuda")]
+        self.kept.borrow_mut().clear();
     }
+}
+
+/// In elements.
+fn strides(layout: &Layout) -> Vec<isize> {
+    let strides = layout.stride().iter();
+    strides.map(|stride| *stride as isize).collect()
 }

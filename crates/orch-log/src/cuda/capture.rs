@@ -3,18 +3,21 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use super::driver::{ADD_DEPENDENCIES, CAPTURE_ACTIVE, Driver, Handle, KernelNode, check};
+use super::driver::{
+    ADD_DEPENDENCIES, CAPTURE_ACTIVE, Driver, Handle, KernelNode, SET_DEPENDENCIES, check,
+};
 use super::error::Error;
 use super::lane::{Lane, Nodes};
 use super::launch::Work;
 use super::slot::{BATCH_JOBS, Job, Ring, THREADS};
 
 /// What a stream is capturing into, and what its next work would wait for.
+#[derive(Clone)]
 pub(super) struct Capture {
     /// 0 outside of captures.
     pub(super) id: u64,
-    graph: Handle,
-    waits_for: Vec<Handle>,
+    pub(super) graph: Handle,
+    pub(super) waits_for: Vec<Handle>,
 }
 
 impl Capture {
@@ -72,28 +75,28 @@ fn node(work: &mut Work<'_>) -> KernelNode {
 
 /// Adds a kernel beside the engine's own work: the engine's next node does not wait for it, and nothing has to be joined
 /// at the end, as a second captured stream would have to be.
-pub(super) fn add_beside(
+pub(super) fn add_beside(driver: &Driver, lane: &mut Lane, work: Work<'_>) -> Result<(), Error> {
+    let capture = Capture::of(driver, lane.stream);
+    add_after(driver, lane, capture, work)
+}
+
+/// The same after the work that `capture` says, rather than all of the engine's so far.
+pub(super) fn add_after(
     driver: &Driver,
     lane: &mut Lane,
+    capture: Capture,
     mut work: Work<'_>,
 ) -> Result<(), Error> {
-    let Capture {
-        graph,
-        mut waits_for,
-        ..
-    } = Capture::of(driver, lane.stream);
     let nodes = &mut lane.nodes;
     // Kernels of a lane come one after the other: they share its scratch.
-    if !nodes.last.is_null() && !waits_for.contains(&nodes.last) {
-        waits_for.push(nodes.last);
-    }
+    let waits_for = nodes.after(&capture.waits_for);
     let params = node(&mut work);
     let mut added = ptr::null_mut();
     // SAFETY: a graph that is being captured, nodes of it, and arguments that are copied by the call.
     check(unsafe {
         (driver.graph_add_kernel)(
             &mut added,
-            graph,
+            capture.graph,
             waits_for.as_ptr(),
             waits_for.len(),
             &params,
@@ -101,6 +104,7 @@ pub(super) fn add_beside(
     })?;
     nodes.close_batch();
     nodes.last = added;
+    nodes.last_waits_for = capture.waits_for;
     Ok(())
 }
 
@@ -110,9 +114,25 @@ pub(super) fn join(driver: &Driver, stream: Handle, nodes: &mut Nodes) -> Result
         return Ok(());
     }
     nodes.close_batch();
+    // Where ours wait for all of the engine's, waiting for ours is enough: the graph stays a chain.
+    let is_chain = Capture::of(driver, stream).waits_for == nodes.last_waits_for;
+    let how = if is_chain {
+        SET_DEPENDENCIES
+    } else {
+        ADD_DEPENDENCIES
+    };
+    wait_for(driver, stream, nodes, how)
+}
+
+/// The same for `stream`, which is captured into the same graph as the one that `nodes` belong to.
+pub(super) fn make_wait(driver: &Driver, stream: Handle, nodes: &mut Nodes) -> Result<(), Error> {
+    wait_for(driver, stream, nodes, ADD_DEPENDENCIES)
+}
+
+fn wait_for(driver: &Driver, stream: Handle, nodes: &mut Nodes, how: u32) -> Result<(), Error> {
     // SAFETY: a node of the graph that this stream is captured into.
     Ok(check(unsafe {
-        (driver.stream_update_dependencies)(stream, &mut nodes.last, 1, ADD_DEPENDENCIES)
+        (driver.stream_update_dependencies)(stream, &mut nodes.last, 1, how)
     })?)
 }
 
@@ -127,9 +147,9 @@ pub(super) fn add_to_batch(
     mut ring: Ring,
 ) -> Result<bool, Error> {
     let capture = Capture::of(driver, lane.stream);
-    let [waits_for] = capture.waits_for[..] else {
+    if capture.waits_for.len() != 1 {
         return Ok(false);
-    };
+    }
     let is_fresh = lane.nodes.batch_node.is_null() || lane.nodes.batch.count as usize == BATCH_JOBS;
     if is_fresh {
         lane.nodes.close_batch();
@@ -152,25 +172,25 @@ pub(super) fn add_to_batch(
         arguments: &mut arguments,
     };
     if is_fresh {
-        add_beside(driver, lane, work)?;
+        add_after(driver, lane, capture, work)?;
         lane.nodes.batch_node = lane.nodes.last;
     } else {
         let params = node(&mut work);
         // SAFETY: a kernel node of ours in a graph that is being captured; arguments are copied by the call.
         check(unsafe { (driver.graph_set_kernel)(lane.nodes.batch_node, &params) })?;
-        if lane.nodes.batch_waits_for != waits_for {
+        if lane.nodes.last_waits_for != capture.waits_for {
             // SAFETY: two nodes of that graph, the first captured before anything that waits for ours.
             check(unsafe {
                 (driver.graph_add_dependencies)(
                     capture.graph,
-                    &waits_for,
+                    capture.waits_for.as_ptr(),
                     &lane.nodes.batch_node,
                     1,
                 )
             })?;
+            lane.nodes.last_waits_for = capture.waits_for;
         }
     }
-    lane.nodes.batch_waits_for = waits_for;
     lane.nodes.batch = batch;
     Ok(true)
 }

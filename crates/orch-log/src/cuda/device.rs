@@ -15,7 +15,7 @@ use super::nvrtc::Binary;
 use super::program::Program;
 use super::settings::DeviceSettings;
 use super::sites::Sites;
-use super::slot::{MAX_FIRST, Ring, image_bytes};
+use super::slot::{Entry, MAX_FIRST, Ring, image_bytes};
 use super::state::State;
 
 /// CUDA as the logger uses it; tests put a device of their own in its place.
@@ -41,13 +41,23 @@ pub(super) struct Device {
     pub(super) state: Mutex<State>,
     /// Set once somebody counts passes, so that records say which one they belong to.
     pub(super) counts_steps: AtomicBool,
-    /// Payloads that no snapshot could be taken of.
-    pub(super) payloads_lost: AtomicU64,
+    pub(super) losses: Losses,
     /// What the host tells the device and the other way round: records read so far, then for each lane how long its passes have
     /// waited. As the host sees it, and as the device does.
     mailbox: (*const u8, u64),
     pub(super) arch: i32,
     own_stream: Handle,
+}
+
+/// What was lost before the device was asked for it, since the reader has looked.
+#[derive(Default)]
+pub(super) struct Losses {
+    /// Payloads that no snapshot could be taken of.
+    pub(super) payloads_without_room: AtomicU64,
+    /// Tensors that were put off and could then not be read.
+    pub(super) failed: AtomicU64,
+    /// Tensors that were put off in a pass that did not end.
+    pub(super) without_end: AtomicU64,
 }
 
 // SAFETY: CUDA's handles may be used from any thread; `slots` and `mailbox` are memory for good that is read with volatile
@@ -108,7 +118,7 @@ impl Device {
             deliveries: Deliveries::default(),
             state: Mutex::default(),
             counts_steps: AtomicBool::new(false),
-            payloads_lost: AtomicU64::new(0),
+            losses: Losses::default(),
             mailbox: (ptr::null(), 0),
             arch: arch_of_current(driver)?,
             own_stream: ptr::null_mut(),
@@ -224,6 +234,32 @@ impl Device {
             check((driver.stream_synchronize)(self.own_stream))?;
         }
         Ok(())
+    }
+
+    /// Device memory that holds `entries`, without touching any stream of the engine.
+    pub(super) fn table(&self, entries: &[Entry]) -> Result<u64, Error> {
+        let driver = &self.backend.driver;
+        let nbytes = size_of_val(entries);
+        let table = self.memory(nbytes)?;
+        // SAFETY: plain numbers, memory of ours of that size, and a stream of ours.
+        unsafe {
+            check((driver.copy_to_device)(
+                table,
+                entries.as_ptr().cast(),
+                nbytes,
+                self.own_stream,
+            ))?;
+            check((driver.stream_synchronize)(self.own_stream))?;
+        }
+        Ok(table)
+    }
+
+    /// Counts what was put off for passes that have not ended: the process ends.
+    pub(super) fn give_up(&self) {
+        // Whoever holds it may be stopped for good.
+        if let Ok(mut state) = self.state.try_lock() {
+            state.give_up(self, |_| true);
+        }
     }
 
     /// Waits for everything that the context's streams were given.

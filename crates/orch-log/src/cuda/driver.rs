@@ -29,8 +29,10 @@ pub(super) const CAPTURE_ACTIVE: c_int = 1;
 pub(super) const HOST_PORTABLE_AND_MAPPED: c_uint = 1 | 2;
 pub(super) const STREAM_NON_BLOCKING: c_uint = 1;
 pub(super) const EVENT_WITHOUT_TIME: c_uint = 2;
-/// Add to what the stream's next work waits for, rather than replace it.
+/// Add to what the stream's next work waits for.
 pub(super) const ADD_DEPENDENCIES: c_uint = 0;
+/// Replace it.
+pub(super) const SET_DEPENDENCIES: c_uint = 1;
 
 functions! {
     /// By the names that every driver since CUDA 12.0 exports: versions of a function that came later do the same here.
@@ -48,6 +50,7 @@ functions! {
         host_device_pointer: "cuMemHostGetDevicePointer_v2" (*mut u64, *mut c_void, c_uint);
         set_bytes: "cuMemsetD8Async" (u64, u8, usize, Handle);
         copy_on_device: "cuMemcpyDtoDAsync_v2" (u64, u64, usize, Handle);
+        copy_to_device: "cuMemcpyHtoDAsync_v2" (u64, *const c_void, usize, Handle);
         stream_create: "cuStreamCreate" (*mut Handle, c_uint);
         stream_synchronize: "cuStreamSynchronize" (Handle);
         stream_wait_event: "cuStreamWaitEvent" (Handle, Handle, c_uint);

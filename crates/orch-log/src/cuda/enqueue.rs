@@ -12,6 +12,7 @@ use super::driver::Handle;
 use super::error::Error;
 use super::launch::{Work, blocks_for, join, launch, launch_beside};
 use super::program::{Program, Type};
+use super::put_off;
 use super::settings::Mode;
 use super::slot::{Job, MAX_FIRST, NO_PAYLOAD, Slot, THREADS};
 use super::snapshot;
@@ -67,9 +68,8 @@ pub(super) fn enqueue(
         if snapshot::take(device, state, stream, capture.id, &mut job, tensor, full)? {
             strides = None;
         } else {
-            device
-                .payloads_lost
-                .fetch_add(u64::from(full), Ordering::Relaxed);
+            let lost = &device.losses.payloads_without_room;
+            lost.fetch_add(u64::from(full), Ordering::Relaxed);
             if mode == Mode::Snapshot {
                 mode = Mode::InStream;
             }
@@ -81,44 +81,52 @@ pub(super) fn enqueue(
         // The kernel for any address walks over axes and strides.
         job.strides = strides.unwrap_or_else(|| row_major(&tensor.shape, tensor.axes));
     }
-    read(
-        device, state, stream, capture.id, job, tensor.of, plain, mode,
-    )
+    let what = What {
+        job,
+        of: tensor.of,
+        plain,
+    };
+    read(device, state, stream, &capture, what, mode)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what a launch is made of; a struct would be used once"
-)]
+/// What is read: a job and how.
+struct What {
+    job: Job,
+    of: Type,
+    /// In logical order without gaps, aligned.
+    plain: bool,
+}
+
 fn read(
     device: &Device,
     state: &mut State,
     stream: Handle,
-    capture: u64,
-    mut job: Job,
-    of: Type,
-    plain: bool,
+    capture: &Capture,
+    mut what: What,
     mode: Mode,
 ) -> Result<(), Error> {
     let driver = &device.backend.driver;
-    let blocks = blocks_for(job.count);
-    if mode != Mode::InStream
-        && capture != 0
-        && plain
-        && blocks == 1
-        && let Some(in_batch) = of.in_batch()
-    {
-        let kernel = state.kernel(device, Program::Batch, 0)?;
-        let lane = state.lane(device, stream, capture)?;
-        if capture::add_to_batch(driver, lane, kernel, &job, in_batch, device.ring)? {
-            return Ok(());
+    let blocks = blocks_for(what.job.count);
+    let small = what.of.in_batch().filter(|_| what.plain && blocks == 1);
+    let is_with_others = match (mode, small) {
+        (Mode::Side, Some(of)) => put_off::put_off(device, state, stream, capture, &what.job, of)?,
+        (Mode::Snapshot, Some(of)) => {
+            let kernel = state.kernel(device, Program::Batch, 0)?;
+            let lane = state.lane(device, stream, capture.id)?;
+            capture::add_to_batch(driver, lane, kernel, &what.job, of, device.ring)?
         }
+        _ => false,
+    };
+    if is_with_others {
+        return Ok(());
     }
-    let kernel = state.tensor_kernel(device, of, plain)?;
-    let lane = state.lane(device, stream, capture)?;
+    // Records come in the order of the calls.
+    put_off::read(device, state, stream, capture)?;
+    let kernel = state.tensor_kernel(device, what.of, what.plain)?;
+    let lane = state.lane(device, stream, capture.id)?;
     let (mut ring, mut scratch) = (device.ring, lane.scratch);
     let mut arguments = [
-        ptr::from_mut(&mut job).cast::<c_void>(),
+        ptr::from_mut(&mut what.job).cast::<c_void>(),
         ptr::from_mut(&mut ring).cast(),
         ptr::from_mut(&mut scratch).cast(),
     ];

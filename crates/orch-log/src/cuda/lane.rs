@@ -2,7 +2,7 @@
 
 use super::buffers::HostBuffers;
 use super::driver::Handle;
-use super::slot::{Batch, Scratch};
+use super::slot::{Batch, Entry, Scratch};
 
 /// The most streams and captures of one context.
 pub(super) const MAX_LANES: usize = 1024;
@@ -22,6 +22,8 @@ pub(super) struct Lane {
     pub(super) side: Option<Side>,
     pub(super) side_is_busy: bool,
     pub(super) nodes: Nodes,
+    /// Tensors that stay as they are until the pass ends, which is when they are read.
+    pub(super) put_off: PutOff,
     /// Device memory, 0 until first needed.
     pub(super) snapshots: u64,
     pub(super) used: u64,
@@ -38,14 +40,24 @@ pub(super) struct Side {
     pub(super) joined: Handle,
 }
 
+/// Small tensors of a pass that are read later, all at once.
+#[derive(Default)]
+pub(super) struct PutOff {
+    pub(super) entries: Vec<Entry>,
+    /// Of a capture: the engine's work that the last of them waits for.
+    pub(super) waits_for: Vec<Handle>,
+    /// The stream's passes are known to have ends.
+    pub(super) has_ends: bool,
+}
+
 /// Of a capture: our nodes so far.
 pub(super) struct Nodes {
     /// What the next record waits for.
     pub(super) last: Handle,
-    /// Reads `batch`, which has room for more.
+    /// The engine's work that `last` waits for, itself or through nodes of ours before it.
+    pub(super) last_waits_for: Vec<Handle>,
+    /// Reads `batch`, which has room for more; the same as `last`, or null.
     pub(super) batch_node: Handle,
-    /// The engine's work that the batch waits for, as added last.
-    pub(super) batch_waits_for: Handle,
     pub(super) batch: Box<Batch>,
 }
 
@@ -53,16 +65,27 @@ impl Nodes {
     pub(super) fn none() -> Self {
         Self {
             last: std::ptr::null_mut(),
+            last_waits_for: Vec::new(),
             batch_node: std::ptr::null_mut(),
-            batch_waits_for: std::ptr::null_mut(),
             batch: Box::new(Batch::empty()),
         }
+    }
+
+    /// What a node waits for that comes after ours and after the engine's work `waits_for`.
+    pub(super) fn after(&self, waits_for: &[Handle]) -> Vec<Handle> {
+        if self.last.is_null() {
+            return waits_for.to_vec();
+        }
+        if waits_for == self.last_waits_for {
+            return vec![self.last];
+        }
+        let others = waits_for.iter().copied().filter(|on| *on != self.last);
+        others.chain([self.last]).collect()
     }
 
     /// No more tensors are added to the batch: what comes next waits for it.
     pub(super) fn close_batch(&mut self) {
         self.batch_node = std::ptr::null_mut();
-        self.batch_waits_for = std::ptr::null_mut();
         self.batch.count = 0;
     }
 }

@@ -72,6 +72,15 @@ pub(super) fn launch_beside(driver: &Driver, lane: &mut Lane, work: Work<'_>) ->
     launch(driver, side.stream, work)
 }
 
+/// Launches at the end of a pass: in a graph beside the engine's work, outside of graphs after all of the pass.
+pub(super) fn launch_last(driver: &Driver, lane: &mut Lane, work: Work<'_>) -> Result<(), Error> {
+    if lane.capture != 0 {
+        return capture::add_beside(driver, lane, work);
+    }
+    join(driver, lane)?;
+    launch(driver, lane.stream, work)
+}
+
 /// Makes the engine's next work wait for what runs beside it: to take snapshots anew, or to use the lane's scratch.
 pub(super) fn join(driver: &Driver, lane: &mut Lane) -> Result<(), Error> {
     if lane.capture != 0 {

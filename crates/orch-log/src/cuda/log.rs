@@ -1,11 +1,13 @@
 //! Logging a tensor that lies in device memory.
 
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::argument::{DeviceData, DeviceStream, Position};
 use super::enqueue::enqueue;
 use super::poller::{self, Poller};
+use super::settings::{DeviceSettings, Mode};
 use super::step::end_step;
 use super::tensor::{Tensor, axes_of, element_type, strides_of};
 use crate::format::Event;
@@ -105,4 +107,14 @@ pub fn waited() -> Duration {
         Some(_) => Duration::from_nanos(Poller::instance().waited_ns()),
         None => Duration::ZERO,
     }
+}
+
+/// Whether logged tensors have to stay as they are until `orch_log_cuda_step!`, as they have with
+/// `ORCH_LOG_CUDA_MODE=side`. An engine whose allocator gives their memory to later tensors keeps them for that long.
+pub fn reads_at_the_end() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let (settings, _) = DeviceSettings::from_lookup(|name| std::env::var_os(name));
+        settings.mode == Mode::Side
+    })
 }

@@ -36,6 +36,7 @@ mod nvrtc;
 mod payloads;
 mod poller;
 mod program;
+mod put_off;
 mod reader;
 mod settings;
 mod sites;
@@ -48,6 +49,6 @@ mod tensor;
 mod tests;
 
 pub use argument::{DeviceData, DeviceStream, Position};
-pub use log::{flush, waited};
+pub use log::{flush, reads_at_the_end, waited};
 #[doc(hidden)]
 pub use macros::__private;

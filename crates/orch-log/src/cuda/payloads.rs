@@ -43,7 +43,7 @@ impl Passes {
         if self.0.len() <= index {
             let none = Pass {
                 number: 0,
-                block: Err(Loss::OVERTAKEN),
+                block: Err(Loss::OVERTAKEN_PAYLOAD),
             };
             self.0.resize(index + 1, none);
         }
@@ -74,7 +74,7 @@ impl Passes {
         match last.block {
             Ok(block) => block
                 .part(offset, nbytes, of.dtype())
-                .map_or(Payload::Lost(Loss::OVERTAKEN), Payload::Here),
+                .map_or(Payload::Lost(Loss::OVERTAKEN_PAYLOAD), Payload::Here),
             Err(loss) => Payload::Lost(loss),
         }
     }
@@ -86,7 +86,7 @@ impl Passes {
         if last.number < slot.payload_pass {
             deliveries.of(lane).release(last.number, slot.payload_pass);
             last.number = slot.payload_pass;
-            last.block = Err(Loss::OVERTAKEN);
+            last.block = Err(Loss::OVERTAKEN_PAYLOAD);
         }
     }
 }
@@ -109,12 +109,12 @@ fn bring(
         holding = all.holding(pass);
     }
     all.release(from, pass);
-    let block = holding.map_or(Err(Loss::OVERTAKEN), |buffers| {
+    let block = holding.map_or(Err(Loss::OVERTAKEN_PAYLOAD), |buffers| {
         let (data, nbytes) = buffers.of_pass(pass);
         let written = recorder.write_block(DeviceBlock { data, nbytes });
         // What was written over while it was read is not whole.
         let is_whole = buffers.held(pass) == pass + 1;
-        written.and_then(|block| is_whole.then_some(block).ok_or(Loss::OVERTAKEN))
+        written.and_then(|block| is_whole.then_some(block).ok_or(Loss::OVERTAKEN_PAYLOAD))
     });
     all.release(pass, pass + 1);
     Some(block)

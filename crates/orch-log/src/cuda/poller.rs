@@ -11,7 +11,7 @@ use super::error::Error;
 use super::nvrtc;
 use super::reader::Reader;
 use super::settings::DeviceSettings;
-use crate::recorder::Recorder;
+use crate::recorder::{Loss, Recorder};
 use crate::settings::Values;
 
 /// Contexts of one process that can be logged from.
@@ -184,6 +184,9 @@ impl Poller {
             tries += 1;
             thread::sleep(Duration::from_millis(1));
         }
+        for reader in lock(&self.readers).iter() {
+            reader.device().give_up();
+        }
         self.drain(true);
     }
 
@@ -221,7 +224,7 @@ impl Poller {
 /// Counts a tensor that could not be logged, and says once why nothing can be.
 pub(super) fn tell(recorder: &Recorder, error: &Error) {
     static TOLD: AtomicBool = AtomicBool::new(false);
-    recorder.refuse_device();
+    recorder.lose_records(1, Loss::DEVICE);
     if let Error::Unavailable(why) = error
         && !TOLD.swap(true, Ordering::Relaxed)
     {

@@ -1,6 +1,6 @@
 //! The device code: that of the C++ header, taken from the folder `cpp/` beside this workspace's crates.
 
-use super::slot::{Backlog, Batch, Delivery, Job, Ring, Scratch, Slot};
+use super::slot::{Backlog, Batch, Delivery, Entry, Job, Ring, Scratch, Slot};
 use crate::format::Dtype;
 
 /// The files include each other and nothing else; put one after the other, they are one program.
@@ -143,6 +143,8 @@ pub(super) enum Program {
     Common,
     /// Several small tensors at once.
     Batch,
+    /// Any number of them.
+    Table,
     /// One tensor of this type, without gaps or in any layout.
     Tensor(Type),
 }
@@ -171,6 +173,7 @@ impl Program {
             .map(str::to_owned)
             .to_vec(),
             Self::Batch => vec!["log_batch<0>".to_owned()],
+            Self::Table => vec!["log_table<0>".to_owned()],
             Self::Tensor(of) => ["log_plain", "log_strided"]
                 .map(|kernel| format!("{kernel}<{}>", of.name()))
                 .to_vec(),
@@ -191,6 +194,7 @@ impl Program {
             ("Slot", size_of::<Slot>()),
             ("Job", size_of::<Job>()),
             ("Batch", size_of::<Batch>()),
+            ("Entry", size_of::<Entry>()),
             ("Ring", size_of::<Ring>()),
             ("Scratch", size_of::<Scratch>()),
             ("Delivery", size_of::<Delivery>()),

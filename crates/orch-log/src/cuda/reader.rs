@@ -63,8 +63,13 @@ impl Reader {
     /// Writes what has arrived, in the order in which the device logged; returns how many records came. At the
     /// `last_chance`, records whose payload has not arrived are written without it, and broken slots are given up.
     pub(super) fn drain(&mut self, last_chance: bool) -> usize {
-        let payloads = self.device.payloads_lost.swap(0, Ordering::Relaxed);
-        self.lose_payloads(payloads, Loss::NO_SNAPSHOT);
+        let losses = &self.device.losses;
+        let since = |lost: &AtomicU64| lost.swap(0, Ordering::Relaxed);
+        self.recorder
+            .lose_records(since(&losses.failed), Loss::DEVICE);
+        self.recorder
+            .lose_records(since(&losses.without_end), Loss::NO_END);
+        self.lose_payloads(since(&losses.payloads_without_room), Loss::NO_SNAPSHOT);
         let written = self.drain_ring(last_chance);
         let is_time = self
             .told
@@ -92,7 +97,7 @@ impl Reader {
                     if !last_chance && self.half_tries < PATIENCE {
                         return written;
                     }
-                    self.recorder.count_overtaken(1);
+                    self.recorder.lose_records(1, Loss::OVERTAKEN);
                 }
                 Found::Record => {
                     if !self.write(last_chance) {
@@ -138,7 +143,8 @@ impl Reader {
             } else {
                 found - 1
             };
-            self.recorder.count_overtaken(target - self.next);
+            self.recorder
+                .lose_records(target - self.next, Loss::OVERTAKEN);
             self.next = target;
             if self.sequence(self.next) != self.next + 1 {
                 // Lapped again while we looked: the next call will see.
@@ -193,7 +199,7 @@ impl Reader {
                 match self.passes.find(deliveries, self.recorder, &slot, site.of) {
                     Payload::Coming if !last_chance => return false,
                     Payload::Here(place) => payload = Some(place),
-                    Payload::Coming => self.lose_payloads(1, Loss::OVERTAKEN),
+                    Payload::Coming => self.lose_payloads(1, Loss::OVERTAKEN_PAYLOAD),
                     Payload::Lost(why) => self.lose_payloads(1, why),
                 }
             } else {

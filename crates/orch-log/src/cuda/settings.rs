@@ -9,7 +9,7 @@ pub(super) enum Mode {
     InStream,
     /// Copied in the engine's stream, the copy read beside it: right although buffers are reused.
     Snapshot,
-    /// Read beside the engine's stream: only for buffers that stay as they are until the pass ends.
+    /// Read at the end of the pass: only for buffers that stay as they are until then.
     Side,
 }
 

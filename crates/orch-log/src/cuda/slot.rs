@@ -91,6 +91,16 @@ impl Batch {
     }
 }
 
+/// A small tensor in a table in device memory, which holds any number of them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) job: Job,
+    /// As [`Batch::types`].
+    pub(super) of: u32,
+    pub(super) reserved: u32,
+}
+
 /// Where records go, in the device's addresses.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,18 +1,19 @@
 //! The lanes and kernels of a context, which the engine's threads share.
 
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 use super::device::Device;
 use super::driver::{Driver, EVENT_WITHOUT_TIME, Handle, STREAM_NON_BLOCKING, check};
 use super::error::Error;
-use super::lane::{Lane, MAX_LANES, Nodes, Side};
+use super::lane::{Lane, MAX_LANES, Nodes, PutOff, Side};
 use super::program::{Common, Program, Type};
 use super::slot::{COUNTER_BYTES, MAX_BLOCKS, PARTIAL_BYTES, Scratch};
 
 /// What the engine's threads share.
 #[derive(Default)]
 pub(super) struct State {
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     programs: Vec<(Program, Result<Vec<Handle>, Error>)>,
 }
 
@@ -37,12 +38,22 @@ impl State {
                 if self.lanes.len() == MAX_LANES {
                     return Err(Error::TooMany);
                 }
+                // A stream is in one capture at a time: those before are over.
+                self.give_up(device, |lane| lane.stream == stream && lane.capture != 0);
                 let lane = Lane::create(device, stream, capture, self.lanes.len() as u32)?;
                 self.lanes.push(lane);
                 self.lanes.len() - 1
             }
         };
         Ok(&mut self.lanes[index])
+    }
+
+    /// Counts what was put off for passes that have not ended and will not.
+    pub(super) fn give_up(&mut self, device: &Device, is_over: impl Fn(&Lane) -> bool) {
+        for lane in self.lanes.iter_mut().filter(|lane| is_over(lane)) {
+            let lost = std::mem::take(&mut lane.put_off.entries).len() as u64;
+            device.losses.without_end.fetch_add(lost, Ordering::Relaxed);
+        }
     }
 
     /// Kernel `index` of `program`, which is compiled when it is first asked for.
@@ -119,6 +130,7 @@ impl Lane {
             side: None,
             side_is_busy: false,
             nodes: Nodes::none(),
+            put_off: PutOff::default(),
             snapshots: 0,
             used: 0,
             delivered: 0,

@@ -10,8 +10,9 @@ use super::capture::Capture;
 use super::device::Device;
 use super::driver::Handle;
 use super::error::Error;
-use super::launch::{Work, join, launch_beside};
+use super::launch::{Work, join, launch_last};
 use super::program::Common;
+use super::put_off;
 use super::settings::Mode;
 use super::slot::{Backlog, Delivery, THREADS};
 use super::state::State;
@@ -23,7 +24,9 @@ pub(super) fn end_step(device: &Device, detail: Detail, stream: Handle) -> Resul
     let _entered = device.enter()?;
     let mut state = device.state.lock().unwrap_or_else(PoisonError::into_inner);
     let driver = &device.backend.driver;
-    let capture = Capture::of(driver, stream).id;
+    let capture = Capture::of(driver, stream);
+    let put_off = put_off::read_all(device, &mut state, stream, &capture);
+    let capture = capture.id;
     let next_step = state.common_kernel(device, Common::NextStep)?;
     let lane = state.lane(device, stream, capture)?;
     let (is_full, is_waiting) = (
@@ -46,16 +49,16 @@ pub(super) fn end_step(device: &Device, detail: Detail, stream: Handle) -> Resul
         threads: 1,
         arguments: &mut arguments,
     };
-    launch_beside(driver, lane, work)?;
+    launch_last(driver, lane, work)?;
     // With `side` the engine's buffers and counters are its own again from here on.
-    if capture == 0 || device.settings.mode == Mode::Side {
+    if device.settings.mode == Mode::Side {
         join(driver, lane)?;
     }
     if capture == 0 {
         lane.used = 0;
         lane.delivered = 0;
     }
-    delivered
+    put_off.and(delivered)
 }
 
 /// Brings the lane's snapshots to the host.
@@ -98,7 +101,7 @@ fn deliver_snapshots(
         threads: THREADS,
         arguments: &mut arguments,
     };
-    launch_beside(&device.backend.driver, lane, work)
+    launch_last(&device.backend.driver, lane, work)
 }
 
 /// Lets the pass wait until the ring has room and, where there are `buffers`, the next of them is free.
@@ -131,5 +134,5 @@ fn wait_for_host(
         threads: 1,
         arguments: &mut arguments,
     };
-    launch_beside(&device.backend.driver, lane, work)
+    launch_last(&device.backend.driver, lane, work)
 }

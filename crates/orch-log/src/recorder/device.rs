@@ -67,10 +67,10 @@ impl Recorder {
         self.payloads.write_raw(block, &self.sink)
     }
 
-    /// Counts records that the device wrote over before they could be read.
-    pub(crate) fn count_overtaken(&self, records: u64) {
+    /// Counts records that never came to be, or that the device wrote over before they could be read.
+    pub(crate) fn lose_records(&self, records: u64, why: Loss) {
         if records > 0 {
-            self.sink.lose_overtaken(records);
+            self.sink.lose_device_records(records, why);
         }
     }
 
@@ -85,10 +85,5 @@ impl Recorder {
     /// Tells the trace of payloads that were counted before.
     pub(crate) fn tell_of_payloads(&self, payloads: u64) {
         self.sink.tell_of_payloads(payloads);
-    }
-
-    /// Counts a record that the device could not be asked for.
-    pub(crate) fn refuse_device(&self) {
-        self.sink.refuse_device();
     }
 }

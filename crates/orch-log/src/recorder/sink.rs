@@ -68,18 +68,26 @@ const DEVICE: i32 = -3;
 const NO_SNAPSHOT: i32 = -4;
 /// Stands for "the device wrote over payloads".
 const OVERTAKEN_PAYLOAD: i32 = -5;
+/// Stands for "a pass did not end".
+const NO_END: i32 = -6;
 
-/// Why a payload that a device was to bring is not in the trace.
+/// Why a record or a payload that a device was to bring is not in the trace.
 #[cfg(feature = "cuda")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Loss(i32);
 
 #[cfg(feature = "cuda")]
 impl Loss {
+    /// A call of CUDA's failed.
+    pub(crate) const DEVICE: Self = Self(DEVICE);
+    /// A later record took its place before it was read, or it never came.
+    pub(crate) const OVERTAKEN: Self = Self(OVERTAKEN);
+    /// The pass at whose end it was to be read had none.
+    pub(crate) const NO_END: Self = Self(NO_END);
     /// There was no room for a copy on the device.
     pub(crate) const NO_SNAPSHOT: Self = Self(NO_SNAPSHOT);
-    /// A later pass took its place before it was read, or it never came.
-    pub(crate) const OVERTAKEN: Self = Self(OVERTAKEN_PAYLOAD);
+    /// A later pass took the payload's place before it was read, or it never came.
+    pub(crate) const OVERTAKEN_PAYLOAD: Self = Self(OVERTAKEN_PAYLOAD);
     /// The byte limit.
     pub(super) const LIMIT: Self = Self(LIMIT);
 
@@ -229,16 +237,10 @@ impl Sink {
         self.lose(1, libc::EINVAL);
     }
 
-    /// Counts a record that a device could not be asked for.
+    /// Counts records that a device was to bring.
     #[cfg(feature = "cuda")]
-    pub(super) fn refuse_device(&self) {
-        self.lose(1, DEVICE);
-    }
-
-    /// Counts records that a device wrote over before they were read.
-    #[cfg(feature = "cuda")]
-    pub(super) fn lose_overtaken(&self, records: u64) {
-        self.lose(records, OVERTAKEN);
+    pub(super) fn lose_device_records(&self, records: u64, why: Loss) {
+        self.lose(records, why.0);
     }
 
     /// Counts payloads that a device was to bring. They come by the hundred: nothing tells of them before
@@ -359,6 +361,9 @@ fn error_of(code: i32) -> Option<io::Error> {
         )),
         OVERTAKEN_PAYLOAD => Some(io::Error::other(
             "the device brought payloads faster than the host could write them: set ORCH_LOG_CUDA_BUFFERS or ORCH_LOG_CUDA_WAIT",
+        )),
+        NO_END => Some(io::Error::other(
+            "with ORCH_LOG_CUDA_MODE=side a pass is read at its end, and one had none: call orch_log_cuda_step!",
         )),
         DEVICE => Some(io::Error::other("a CUDA call failed")),
         code => Some(io::Error::from_raw_os_error(code)),

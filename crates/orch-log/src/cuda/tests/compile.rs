@@ -9,6 +9,7 @@ fn the_kernels_compile() {
     let programs = [
         Program::Common,
         Program::Batch,
+        Program::Table,
         Program::Tensor(Type::F32),
         Program::Tensor(Type::Bool),
     ];

@@ -126,10 +126,18 @@ fn a_reused_buffer_is_logged_as_it_was() {
 }
 
 #[test]
-fn buffers_that_stay_are_read_beside_the_engine_several_at_a_time() {
-    let nodes = replays(Mode::Side, CHECKPOINTS, Detail::Stats);
-    // The engine's kernels, one for its counter, one for the step, and the tensors by sixteens.
-    assert_eq!(nodes, CHECKPOINTS + 2 + CHECKPOINTS.div_ceil(16));
+fn buffers_that_stay_are_read_all_at_once() {
+    for detail in [Detail::Stats, Detail::Full] {
+        let nodes = replays(Mode::Side, CHECKPOINTS, detail);
+        // The engine's kernels, one for its counter, one for the step, one for all tensors; for payloads their copies and one
+        // that brings them.
+        let more = if detail == Detail::Full {
+            CHECKPOINTS + 1
+        } else {
+            0
+        };
+        assert_eq!(nodes, CHECKPOINTS + 3 + more);
+    }
 }
 
 /// Replays that come before the host has read any.

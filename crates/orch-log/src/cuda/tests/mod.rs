@@ -4,6 +4,7 @@
 mod compile;
 mod fake;
 mod graphs;
+mod passes;
 mod payloads;
 mod records;
 mod ring;

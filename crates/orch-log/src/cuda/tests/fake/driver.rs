@@ -4,15 +4,18 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
 
 use super::work::{Work, write};
-use super::{Node, STREAM, handle, index, memory, with};
-use crate::cuda::driver::{Driver, Handle, KernelNode};
+use super::{Node, handle, index, memory, with};
+use crate::cuda::driver::{Driver, Handle, KernelNode, SET_DEPENDENCIES};
 
 const OUT_OF_MEMORY: i32 = 2;
 
 macro_rules! fake {
     ($($name:ident($($argument:ident: $type:ty),*) $body:block)*) => {$(
         // SAFETY of the bodies: arguments are what the driver's functions are documented to get.
-        unsafe extern "C" fn $name($($argument: $type),*) -> i32 $body
+        unsafe extern "C" fn $name($($argument: $type),*) -> i32 {
+            with(|fake| fake.calls += 1);
+            $body
+        }
     )*};
 }
 
@@ -40,8 +43,13 @@ fake! {
     host_register(_host: *mut c_void, _bytes: usize, _flags: c_uint) { 0 }
     host_device_pointer(device: *mut u64, host: *mut c_void, _flags: c_uint) { store(device, host.expose_provenance() as u64) }
     set_bytes(at: u64, byte: u8, bytes: usize, _stream: Handle) { (0..bytes as u64).for_each(|offset| write(at + offset, byte)); 0 }
-    copy_on_device(to: u64, from: u64, bytes: usize, _stream: Handle) {
-        with(|fake| fake.submit(Work::Copy { from, to, nbytes: bytes as u64 }));
+    copy_on_device(to: u64, from: u64, bytes: usize, stream: Handle) {
+        with(|fake| fake.submit(stream, Work::Copy { from, to, nbytes: bytes as u64 }));
+        0
+    }
+    copy_to_device(to: u64, from: *const c_void, bytes: usize, _stream: Handle) {
+        // SAFETY: as many bytes as announced, in memory that the fake gave out.
+        unsafe { ptr::with_exposed_provenance_mut::<u8>(to as usize).copy_from_nonoverlapping(from.cast(), bytes) };
         0
     }
     stream_create(stream: *mut Handle, _flags: c_uint) { store(stream, ptr::without_provenance_mut(128)) }
@@ -49,19 +57,27 @@ fake! {
     stream_wait_event(_stream: Handle, _event: Handle, _flags: c_uint) { 0 }
     stream_capture_info(stream: Handle, status: *mut c_int, id: *mut u64, graph: *mut Handle, nodes: *mut *const Handle, count: *mut usize) {
         with(|fake| {
-            let active = fake.capture != 0 && stream == STREAM;
-            store(status, c_int::from(active));
-            store(id, if active { fake.capture } else { 0 });
+            let Some(tail) = fake.tails.get(&stream.addr()) else {
+                return store(status, 0);
+            };
+            store(status, 1);
+            store(id, fake.capture);
             store(graph, ptr::without_provenance_mut(256));
             // Kept until the next of the stream's work, as CUDA keeps them.
-            store(nodes, fake.tail.as_ptr().cast());
-            store(count, fake.tail.len())
+            store(nodes, tail.as_ptr().cast());
+            store(count, tail.len())
         })
     }
-    stream_update_dependencies(_stream: Handle, nodes: *mut Handle, count: usize, _flags: c_uint) {
+    stream_update_dependencies(stream: Handle, nodes: *mut Handle, count: usize, flags: c_uint) {
         // SAFETY: as many nodes as announced.
         let nodes = unsafe { std::slice::from_raw_parts(nodes, count) };
-        with(|fake| fake.tail.extend(nodes.iter().map(|node| node.addr())));
+        with(|fake| {
+            let tail = fake.tails.entry(stream.addr()).or_default();
+            if flags == SET_DEPENDENCIES {
+                tail.clear();
+            }
+            tail.extend(nodes.iter().map(|node| node.addr()));
+        });
         0
     }
     event_create(event: *mut Handle, _flags: c_uint) { store(event, ptr::without_provenance_mut(512)) }
@@ -72,16 +88,11 @@ fake! {
         store(kernel, unsafe { CStr::from_ptr(name) }.to_owned().into_raw().cast())
     }
     launch(
-        kernel: Handle, _x: c_uint, _y: c_uint, _z: c_uint, _bx: c_uint, _by: c_uint, _bz: c_uint, _shared: c_uint,
+        kernel: Handle, x: c_uint, _y: c_uint, _z: c_uint, _bx: c_uint, _by: c_uint, _bz: c_uint, _shared: c_uint,
         stream: Handle, arguments: *mut *mut c_void, _extra: *mut *mut c_void
     ) {
-        let work = Work::of(kernel, arguments);
-        with(|fake| {
-            let capture = if stream == STREAM { fake.capture } else { 0 };
-            let capture = std::mem::replace(&mut fake.capture, capture);
-            fake.submit(work);
-            fake.capture = capture;
-        });
+        let work = Work::of(kernel, x, arguments);
+        with(|fake| fake.submit(stream, work));
         0
     }
     graph_add_kernel(node: *mut Handle, _graph: Handle, waits_for: *const Handle, count: usize, params: *const KernelNode) {
@@ -91,7 +102,7 @@ fake! {
         };
         // SAFETY: a node's parameters.
         let params = unsafe { params.read() };
-        let work = Work::of(params.function, params.arguments);
+        let work = Work::of(params.function, params.grid[0], params.arguments);
         store(node, with(|fake| {
             fake.launches += 1;
             fake.nodes.push(Node { work, waits_for });
@@ -101,7 +112,7 @@ fake! {
     graph_set_kernel(node: Handle, params: *const KernelNode) {
         // SAFETY: a node's parameters.
         let params = unsafe { params.read() };
-        let work = Work::of(params.function, params.arguments);
+        let work = Work::of(params.function, params.grid[0], params.arguments);
         with(|fake| fake.nodes[index(node.addr())].work = work);
         0
     }
@@ -127,6 +138,7 @@ pub(super) const DRIVER: Driver = Driver {
     host_device_pointer,
     set_bytes,
     copy_on_device,
+    copy_to_device,
     stream_create,
     stream_synchronize,
     stream_wait_event,

@@ -4,6 +4,7 @@
 mod driver;
 mod work;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,13 +27,15 @@ struct Node {
 #[derive(Default)]
 pub(super) struct Fake {
     nodes: Vec<Node>,
-    /// What the captured stream's next work waits for, as addresses of nodes.
-    tail: Vec<usize>,
+    /// Of each stream that is being captured what its next work waits for, as addresses of nodes.
+    tails: BTreeMap<usize, Vec<usize>>,
     capture: u64,
     captures: u64,
     entered: i32,
     mode: i32,
     pub(super) launches: usize,
+    /// Calls of the driver's functions.
+    pub(super) calls: usize,
     /// Allocations from this one on fail.
     pub(super) memory_ends_after: Option<usize>,
     allocations: usize,
@@ -53,10 +56,21 @@ fn host_reads() {
 }
 
 pub(super) const STREAM: Handle = ptr::without_provenance_mut(64);
+pub(super) const OTHER_STREAM: Handle = ptr::without_provenance_mut(72);
 
 pub(super) fn with<R>(work: impl FnOnce(&mut Fake) -> R) -> R {
     let mut fake = FAKE.lock().unwrap_or_else(PoisonError::into_inner);
     work(fake.get_or_insert_default())
+}
+
+/// What the logger has added to a graph.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) nodes: usize,
+    /// That they wait by.
+    pub(super) edges: usize,
+    /// Nodes that both the engine and the logger wait for: from there on the two run side by side.
+    pub(super) forks: usize,
 }
 
 /// A machine with the fake driver, until it is dropped.
@@ -95,19 +109,43 @@ impl Machine {
     pub(super) fn begin_capture(&self) {
         with(|fake| {
             fake.nodes.clear();
-            fake.tail.clear();
+            fake.tails = BTreeMap::from([(STREAM.addr(), Vec::new())]);
             fake.captures += 1;
             fake.capture = fake.captures;
         });
     }
 
+    /// Captures [`OTHER_STREAM`] into the same graph, after what [`STREAM`] has done so far.
+    pub(super) fn fork_capture(&self) {
+        with(|fake| {
+            let tail = fake.tails[&STREAM.addr()].clone();
+            fake.tails.insert(OTHER_STREAM.addr(), tail);
+        });
+    }
+
+    /// Makes [`STREAM`] wait for [`OTHER_STREAM`].
+    pub(super) fn join_capture(&self) {
+        with(|fake| {
+            let other = fake.tails[&OTHER_STREAM.addr()].clone();
+            let tail = fake.tails.entry(STREAM.addr()).or_default();
+            tail.extend(other);
+        });
+    }
+
     /// A kernel of the engine's, captured.
     pub(super) fn engine(&self, kernel: impl Fn(u64) + Send + Sync + 'static) {
-        with(|fake| fake.submit(Work::Engine(std::sync::Arc::new(kernel))));
+        self.engine_in(STREAM, kernel);
+    }
+
+    pub(super) fn engine_in(&self, stream: Handle, kernel: impl Fn(u64) + Send + Sync + 'static) {
+        with(|fake| fake.submit(stream, Work::Engine(std::sync::Arc::new(kernel))));
     }
 
     pub(super) fn end_capture(&self) {
-        with(|fake| fake.capture = 0);
+        with(|fake| {
+            fake.capture = 0;
+            fake.tails.clear();
+        });
     }
 
     /// Runs the graph: whatever may come first of the engine's comes first, the logger's as late as possible.
@@ -132,6 +170,26 @@ impl Machine {
         });
     }
 
+    /// What the logger has added to the graph.
+    pub(super) fn shape(&self) -> Shape {
+        with(|fake| {
+            let mut shape = Shape::default();
+            let (mut of_engine, mut of_logger) =
+                (BTreeSet::<usize>::new(), BTreeSet::<usize>::new());
+            for node in &fake.nodes {
+                if matches!(node.work, Work::Engine(_)) {
+                    of_engine.extend(&node.waits_for);
+                } else {
+                    shape.nodes += 1;
+                    shape.edges += node.waits_for.len();
+                    of_logger.extend(&node.waits_for);
+                }
+            }
+            shape.forks = of_engine.intersection(&of_logger).count();
+            shape
+        })
+    }
+
     /// Whether every context that was entered was left, and the capture mode is as it was.
     pub(super) fn is_as_before(&self) -> bool {
         with(|fake| fake.entered == 0 && fake.mode == 0)
@@ -139,15 +197,15 @@ impl Machine {
 }
 
 impl Fake {
-    fn submit(&mut self, work: Work) {
+    fn submit(&mut self, stream: Handle, work: Work) {
         self.launches += 1;
-        if self.capture == 0 {
+        let Some(tail) = self.tails.get_mut(&stream.addr()) else {
             work.run(0);
             return;
-        }
-        let waits_for = self.tail.iter().map(|node| index(*node)).collect();
+        };
+        let waits_for = tail.iter().map(|node| index(*node)).collect();
         self.nodes.push(Node { work, waits_for });
-        self.tail = vec![handle(self.nodes.len() - 1).addr()];
+        *tail = vec![handle(self.nodes.len() - 1).addr()];
     }
 }
 

@@ -5,7 +5,7 @@ use std::ptr;
 
 use crate::cuda::driver::Handle;
 use crate::cuda::program::{Program, Type};
-use crate::cuda::slot::{Backlog, Batch, Delivery, Job, Ring, Slot, checksum, image_bytes};
+use crate::cuda::slot::{Backlog, Batch, Delivery, Entry, Job, Ring, Slot, checksum, image_bytes};
 use crate::tensor::{Element, TensorView};
 
 /// What a kernel was launched with.
@@ -15,6 +15,8 @@ pub(super) enum Work {
     Engine(std::sync::Arc<dyn Fn(u64) + Send + Sync>),
     Log(Type, Box<Job>, Ring),
     Batch(Box<Batch>, Ring),
+    /// Where the table is, and how many entries it has.
+    Table(u64, u32, Ring),
     NextStep(u64),
     Copy {
         from: u64,
@@ -52,6 +54,13 @@ impl Work {
                 for place in 0..batch.count as usize {
                     let of = [Type::F32, Type::F16, Type::Bf16][usize::from(batch.types[place])];
                     log(of, &batch.jobs[place], &ring);
+                }
+            }
+            Self::Table(table, count, ring) => {
+                for place in 0..u64::from(count) {
+                    let entry: Entry = read(table + place * size_of::<Entry>() as u64);
+                    let of = [Type::F32, Type::F16, Type::Bf16][entry.of as usize];
+                    log(of, &entry.job, &ring);
                 }
             }
             Self::NextStep(step) => write(step, read::<u64>(step) + 1),
@@ -93,7 +102,7 @@ impl Work {
     }
 
     /// What `kernel` was launched with, by its name as NVRTC would have it.
-    pub(super) fn of(kernel: Handle, arguments: *mut *mut c_void) -> Self {
+    pub(super) fn of(kernel: Handle, blocks: u32, arguments: *mut *mut c_void) -> Self {
         // SAFETY: kernels of the fake are their names, see `module_get_function`.
         let name = unsafe { CStr::from_ptr(kernel.cast_const().cast()) }
             .to_str()
@@ -124,6 +133,9 @@ impl Work {
                 },
                 "log_batch<0>" => {
                     Self::Batch(Box::new(argument(arguments, 0)), argument(arguments, 1))
+                }
+                "log_table<0>" => {
+                    Self::Table(argument(arguments, 0), blocks, argument(arguments, 1))
                 }
                 name => {
                     let of = Type::ALL.into_iter().find(|of| {

@@ -1,0 +1,245 @@
+//! What a pass of an engine gets from us: nodes of its graph, launches outside of one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::fake::{self, Machine, OTHER_STREAM, STREAM, Shape};
+use super::records::{Trace, tensor};
+use crate::cuda::device::Device;
+use crate::cuda::driver::Handle;
+use crate::cuda::enqueue::enqueue;
+use crate::cuda::program::Type;
+use crate::cuda::reader::Reader;
+use crate::cuda::settings::{DeviceSettings, Mode};
+use crate::cuda::step::end_step;
+use crate::format::Event;
+use crate::settings::Detail;
+
+fn in_mode(machine: &Machine, mode: Mode) -> &'static Device {
+    machine.device(DeviceSettings {
+        mode,
+        ..DeviceSettings::default()
+    })
+}
+
+fn log_in(device: &Device, stream: Handle, name: &str, data: &[f32]) {
+    let at = tensor(data, Type::F32);
+    let event = Event::new(name, 0);
+    enqueue(device, Detail::Stats, &event, &at, 0.into(), stream).unwrap();
+}
+
+fn end(device: &Device) {
+    end_step(device, Detail::Stats, STREAM).unwrap();
+}
+
+/// Elements of the checkpoints of a layer of SmolLM2, in the order in which the worker logs them. The first three but one are
+/// logged together.
+const LAYER: [usize; 15] = [
+    576, 576, 192, 192, 576, 192, 576, 576, 576, 576, 1536, 1536, 1536, 576, 576,
+];
+const LAYERS: usize = 30;
+const VOCABULARY: usize = 49152;
+
+/// The graph of one pass, and how many records a replay of it makes.
+fn capture(mode: Mode) -> (Shape, usize) {
+    let machine = Machine::new();
+    let device = in_mode(&machine, mode);
+    let trace = Trace::new(Detail::Stats);
+    let mut reader = Reader::new(device, trace.recorder);
+    let data = vec![1.0f32; VOCABULARY];
+    let log = |name: &str, n: usize| log_in(device, STREAM, name, &data[..n]);
+    machine.begin_capture();
+    machine.engine(|_| {});
+    log("embedding", 576);
+    for layer in 0..LAYERS {
+        for (index, n) in LAYER.into_iter().enumerate() {
+            if !(2..4).contains(&index) {
+                machine.engine(|_| {});
+            }
+            log(&format!("layer_{layer}_{index}"), n);
+        }
+    }
+    machine.engine(|_| {});
+    log("final_norm", 576);
+    machine.engine(|_| {});
+    log("logits", VOCABULARY);
+    end(device);
+    machine.engine(|_| {});
+    machine.end_capture();
+    let shape = machine.shape();
+    machine.replay(0);
+    let records = reader.drain(true);
+    assert!(trace.recorder.status().is_complete() && machine.is_as_before());
+    (shape, records)
+}
+
+#[test]
+fn a_captured_pass_stays_a_chain_where_buffers_stay() {
+    // One node for all small tensors, one for the logits, one for the step, each after the one before.
+    let side = Shape {
+        nodes: 3,
+        edges: 3,
+        forks: 0,
+    };
+    assert_eq!(capture(Mode::Side), (side, 453));
+    // The copies are in the engine's chain; beside it one node for sixteen of them.
+    let (snapshot, records) = capture(Mode::Snapshot);
+    assert_eq!((snapshot.nodes, records), (453 + 29 + 1 + 1, 453));
+    let (in_stream, records) = capture(Mode::InStream);
+    assert_eq!((in_stream.nodes, records), (453 + 1, 453));
+}
+
+#[test]
+fn outside_of_graphs_tensors_that_stay_are_read_sixteen_at_a_time() {
+    let machine = Machine::new();
+    let device = in_mode(&machine, Mode::Side);
+    let trace = Trace::new(Detail::Stats);
+    let mut reader = Reader::new(device, trace.recorder);
+    let mut launches = Vec::new();
+    for pass in 0..3u16 {
+        // Others than in the pass before, and the same until this one ends.
+        let data: Vec<Vec<f32>> = (0..40u16)
+            .map(|i| vec![f32::from(100 * pass + i); 20])
+            .collect();
+        let before = fake::with(|fake| fake.launches);
+        for (index, data) in data.iter().enumerate() {
+            log_in(device, STREAM, &format!("x_{index}"), data);
+        }
+        end(device);
+        launches.push(fake::with(|fake| fake.launches) - before);
+        drop(data);
+        assert_eq!(reader.drain(false), 40);
+    }
+    // In the first pass nobody knows yet that it will end.
+    assert_eq!(launches, [40 + 1, 3 + 1, 3 + 1]);
+    for (at, line) in trace.lines().iter().enumerate() {
+        let (pass, index) = (at / 40, at % 40);
+        let value = (100 * pass + index) as f32;
+        for part in [
+            format!("\"checkpoint\":\"x_{index}\""),
+            format!("\"values\":[{value:?},"),
+            format!("\"step\":{pass},"),
+        ] {
+            assert!(line.contains(&part), "{part} is not in {line}");
+        }
+    }
+    assert!(trace.recorder.status().is_complete() && machine.is_as_before());
+}
+
+/// What another stream of a capture put off is read at the end of the pass too, before anything comes after it.
+#[test]
+fn two_streams_of_one_capture() {
+    let machine = Machine::new();
+    let device = in_mode(&machine, Mode::Side);
+    let trace = Trace::new(Detail::Stats);
+    let mut reader = Reader::new(device, trace.recorder);
+    let buffers: [Arc<Vec<AtomicU32>>; 2] =
+        [0, 1].map(|_| Arc::new((0..20).map(|_| AtomicU32::new(0)).collect()));
+    let write = |buffer: &Arc<Vec<AtomicU32>>, value: f32| {
+        let buffer = buffer.clone();
+        move |number: u64| {
+            for element in buffer.iter() {
+                element.store((value + number as f32).to_bits(), Ordering::Relaxed);
+            }
+        }
+    };
+    let log = |stream, name: &str, buffer: &Arc<Vec<AtomicU32>>| {
+        let at = crate::cuda::tensor::Tensor {
+            address: buffer.as_ptr().expose_provenance() as u64,
+            ..tensor(&[0f32; 20], Type::F32)
+        };
+        let event = Event::new(name, 0);
+        enqueue(device, Detail::Stats, &event, &at, 0.into(), stream).unwrap();
+    };
+    machine.begin_capture();
+    machine.engine(|_| {});
+    machine.fork_capture();
+    machine.engine_in(STREAM, write(&buffers[0], 10.0));
+    log(STREAM, "first", &buffers[0]);
+    machine.engine_in(OTHER_STREAM, write(&buffers[1], 20.0));
+    log(OTHER_STREAM, "second", &buffers[1]);
+    machine.join_capture();
+    end(device);
+    machine.engine(write(&buffers[0], 1000.0));
+    machine.engine(write(&buffers[1], 1000.0));
+    machine.end_capture();
+    for number in 0..3 {
+        machine.replay(number);
+    }
+    assert_eq!(reader.drain(false), 6);
+    let lines = trace.lines();
+    for number in 0..3 {
+        for (name, value) in [("first", 10 + number), ("second", 20 + number)] {
+            let is_it = |line: &&String| {
+                line.contains(&format!("\"checkpoint\":\"{name}\""))
+                    && line.contains(&format!("\"values\":[{value}.0,"))
+                    && line.contains(&format!("\"step\":{number},"))
+            };
+            assert_eq!(
+                lines.iter().filter(is_it).count(),
+                1,
+                "{name} {value} in {lines:#?}"
+            );
+        }
+    }
+    assert!(trace.recorder.status().is_complete() && machine.is_as_before());
+}
+
+#[test]
+fn a_pass_without_an_end_is_told_of() {
+    let machine = Machine::new();
+    let device = in_mode(&machine, Mode::Side);
+    let trace = Trace::new(Detail::Stats);
+    let mut reader = Reader::new(device, trace.recorder);
+    let data = [1.0f32; 20];
+    machine.begin_capture();
+    for name in ["a", "b", "c"] {
+        machine.engine(|_| {});
+        log_in(device, STREAM, name, &data);
+    }
+    machine.end_capture();
+    machine.replay(0);
+    assert_eq!(reader.drain(true), 0);
+    // The stream goes on: nobody can end that pass any more.
+    log_in(device, STREAM, "d", &data);
+    end(device);
+    assert_eq!(reader.drain(false), 1);
+    let status = trace.recorder.status();
+    assert_eq!((status.written, status.dropped), (1, 3));
+    let told = &trace.lines()[0];
+    assert!(
+        told.contains("\"values\":[3,0]") && told.contains("orch_log_cuda_step!"),
+        "{told}"
+    );
+    // Outside of graphs a pass may yet end, unless the process does.
+    log_in(device, STREAM, "e", &data);
+    assert_eq!(
+        (reader.drain(false), trace.recorder.status().dropped),
+        (0, 3)
+    );
+    device.give_up();
+    reader.drain(true);
+    assert_eq!(trace.recorder.status().dropped, 4);
+}
+
+#[test]
+fn no_memory_for_what_was_put_off_is_counted() {
+    let machine = Machine::new();
+    let device = in_mode(&machine, Mode::Side);
+    let trace = Trace::new(Detail::Stats);
+    let mut reader = Reader::new(device, trace.recorder);
+    machine.begin_capture();
+    for name in ["a", "b", "c"] {
+        machine.engine(|_| {});
+        log_in(device, STREAM, name, &[1.0f32; 20]);
+    }
+    fake::with(|fake| fake.memory_ends_after = Some(0));
+    let outcome = end_step(device, Detail::Stats, STREAM);
+    assert!(outcome.is_err(), "{outcome:?}");
+    machine.end_capture();
+    machine.replay(0);
+    assert_eq!(reader.drain(true), 0);
+    // The third is counted by whoever gets the error.
+    assert_eq!(trace.recorder.status().dropped, 2);
+    assert!(machine.is_as_before());
+}
