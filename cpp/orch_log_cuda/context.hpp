@@ -99,17 +99,19 @@ public:
     /// The lane of a stream, or of the capture that it is in; null without memory. `mutex()` is held.
     Lane* lane(cudaStream_t stream, unsigned long long capture) noexcept {
         const u32 count = lane_count_.load(std::memory_order_relaxed);
+        const u64 thread = thread_of(stream);
         for (u32 i = count; i-- > 0;) {
-            if (lanes_[i].stream == stream && lanes_[i].capture == capture) return &lanes_[i];
+            if (lanes_[i].stream == stream && lanes_[i].thread == thread && lanes_[i].capture == capture) return &lanes_[i];
         }
         for (u32 i = 0; capture != 0 && i < count; ++i) {
             if (!lanes_[i].is_free()) continue;
-            lanes_[i].begin_again(stream, capture);
+            lanes_[i].begin_again(stream, thread, capture);
             return &lanes_[i];
         }
         if (count == max_lanes) return nullptr;
         Lane& lane = lanes_[count];
         lane.stream = stream;
+        lane.thread = thread;
         lane.capture = capture;
         lane.index = count;
         void* scratch = nullptr;

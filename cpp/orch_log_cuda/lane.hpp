@@ -45,11 +45,25 @@ struct Lease {
     static void end(void* lease) noexcept { static_cast<Lease*>(lease)->is_over.store(true, std::memory_order_release); }
 };
 
+/// 0, or for the stream that each thread has one of, though its handle is the same in all, the calling thread's number.
+inline u64 thread_of(cudaStream_t stream) noexcept {
+#if defined(__CUDA_API_PER_THREAD_DEFAULT_STREAM) || defined(CUDA_API_PER_THREAD_DEFAULT_STREAM)
+    const bool is_per_thread = stream == nullptr || stream == cudaStreamPerThread;
+#else
+    const bool is_per_thread = stream == cudaStreamPerThread;
+#endif
+    static std::atomic<u64> threads_so_far{0};
+    static thread_local u64 number = 0;
+    if (is_per_thread && number == 0) number = threads_so_far.fetch_add(1, std::memory_order_relaxed) + 1;
+    return is_per_thread ? number : 0;
+}
+
 /// A stream (`capture` 0) or a capture of it. Kernels of one lane run one after the other, also when a graph is
 /// replayed, so they may share its scratch; those of two lanes may overlap. Lanes of streams live as long as the process, those of
 /// captures until their graph is gone: it may be replayed at any time.
 struct Lane {
     cudaStream_t stream = nullptr;
+    u64 thread = 0;                       ///< Of a stream that each thread has one of, else 0.
     unsigned long long capture = 0;
     u32 index = 0;
     Lease* lease = nullptr;               ///< Of a capture; null where CUDA does not tell of its end.
@@ -76,11 +90,12 @@ struct Lane {
 
     /// Whether it can be another capture's. What it has on the device and on the host it keeps.
     bool is_free() const noexcept { return lease != nullptr && lease->is_over.load(std::memory_order_acquire); }
-    void begin_again(cudaStream_t other_stream, unsigned long long other_capture) noexcept {
+    void begin_again(cudaStream_t other_stream, u64 other_thread, unsigned long long other_capture) noexcept {
         std::free(lease);
         lease = nullptr;
         has_asked_for_lease = false;
         stream = other_stream;
+        thread = other_thread;
         capture = other_capture;
         last_node = nullptr;
         batch_node = nullptr;

@@ -189,16 +189,16 @@ int engine(bool in_graph, int steps) {
     return 0;
 }
 
-/// Two streams at once, and threads of the host beside each other.
-int streams() {
+/// Four streams at once, and threads of the host beside each other; `per_thread`: the streams have one handle.
+int streams(bool per_thread) {
     constexpr int n = 20000;
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {
-        threads.emplace_back([t] {
+        threads.emplace_back([t, per_thread] {
             float* buffer = nullptr;
-            cudaStream_t stream;
+            cudaStream_t stream = cudaStreamPerThread;
             MUST(cudaMalloc(&buffer, n * 4));
-            MUST(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+            if (!per_thread) MUST(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
             std::vector<float> host(n, static_cast<float>(t + 1));
             MUST(cudaMemcpyAsync(buffer, host.data(), n * 4, cudaMemcpyHostToDevice, stream));
             for (int i = 0; i < 500; ++i) {
@@ -243,7 +243,8 @@ int main(int argc, char** argv) {
     if (command == "replay") return replay(number, argc > 3 ? std::atoi(argv[3]) : 0);
     if (command == "engine") return engine(false, number);
     if (command == "engine-graph") return engine(true, number);
-    if (command == "streams") return streams();
+    if (command == "streams") return streams(false);
+    if (command == "streams-per-thread") return streams(true);
     if (command == "huge") return huge();
     if (command == "odd-shapes") return odd_shapes();
     if (command == "crashed") return ends::crashed();
@@ -256,7 +257,7 @@ int main(int argc, char** argv) {
     if (command == "contexts") return ends::contexts(number);
     if (command == "devices") return ends::devices(number);
     if (command == "host-memory") return ends::host_memory();
-    std::fprintf(stderr, "usage: gpu types|strides|odd-shapes|replay N|engine N|engine-graph N|streams|huge|crashed|crashed-graph N|no-flush|exit N|reset N|"
+    std::fprintf(stderr, "usage: gpu types|strides|odd-shapes|replay N|engine N|engine-graph N|streams|streams-per-thread|huge|crashed|crashed-graph N|no-flush|exit N|reset N|"
                          "reset-in-flight N|recapture N|contexts N|devices N|host-memory\n");
     return 2;
 }

@@ -2,6 +2,7 @@
 // engine with several CUDA contexts. Each part runs in a process of its own, against a device that the test plays.
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <sys/wait.h>
@@ -27,10 +28,12 @@ bool is_dead = false;
 /// Kernels of a pass's end, in the order in which they were launched.
 std::string order;
 std::vector<CUctx_st*> launched_in;
+const void* last_scratch = nullptr;
 
 void play_launch(const void* kernel, unsigned, void** arguments) {
     if (kernel == address(&cuda::log_plain<cuda::F32>)) {
         launched_in.push_back(fake::current());
+        last_scratch = static_cast<cuda::Scratch*>(arguments[2])->partials;
         static_cast<cuda::Scratch*>(arguments[2])->partials[0].figure[0] = 1.0;  // as all that is the context's, gone after a reset
         if (!is_dead) play::log_f32(*static_cast<cuda::Job*>(arguments[0]), *static_cast<cuda::Ring*>(arguments[1]));
     }
@@ -198,6 +201,17 @@ int logs_tokens() {
     return 0;
 }
 
+int shares_no_scratch() {
+    float* data = new_tensor();
+    const auto log_in = [data](cudaStream_t stream) {
+        std::thread([=] { ORCH_LOG_CUDA("tensor", data, 4, "f32", "[4]", 0, stream); }).join();
+        return last_scratch;
+    };
+    // The same handle, and in each thread another stream, whose kernels run at the same time.
+    if (log_in(cudaStreamPerThread) == log_in(cudaStreamPerThread)) return 3;
+    return log_in(cudaStreamLegacy) == log_in(cudaStreamLegacy) ? 0 : 4;
+}
+
 int gives_host_memory() {
     float* data = new_tensor();
     float on_host[4] = {};
@@ -323,6 +337,7 @@ int main() {
         CHECK_EQUAL(found.count("\"host\""), std::size_t{0});
         CHECK_EQUAL(found.count("\"error\":\"host pointer given to the device logger"), std::size_t{2});
     }
+    (void)run("shares-no-scratch", &shares_no_scratch);
     (void)run("captures-often", &captures_often);
     (void)run("waits", &waits, {{"ORCH_LOG_DETAIL", "full"}, {"ORCH_LOG_CUDA_WAIT", "5"}});
     {
