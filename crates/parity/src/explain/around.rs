@@ -31,6 +31,23 @@ impl Scene<'_> {
             .is_some_and(|scores| scores.residual_all(&scores.reference) < AGREES)
     }
 
+    /// Where the first pass of one token stands, at which a graph would have been captured: if the scene's is a later pass of
+    /// one token, and the candidate was right in that one.
+    pub fn captured(&self) -> Option<i64> {
+        let side = self.side(Side::Candidate);
+        let passes = side.passes(&self.checkpoint).into_iter();
+        let first = passes
+            .filter(|pass| pass.start > 0 && pass.end - pass.start == 1)
+            .min_by_key(|pass| pass.start)?;
+        if first.start >= self.tokens.start || self.tokens.end - self.tokens.start != 1 {
+            return None;
+        }
+        let start = first.start;
+        let then = Scene::new(self.known, &self.checkpoint, first)?;
+        let right = then.expected().unwrap_or_else(|| then.reference.clone());
+        (then.residual_all(&right) < AGREES).then_some(start)
+    }
+
     /// At scores: the factor by which the candidate's context is off from its own probabilities and values, where
     /// that is a factor and nothing else.
     pub fn values_scaled(&self) -> Option<f64> {

@@ -1,6 +1,7 @@
 //! Causes of reported mistakes, simulated on small tensors with formulas written out here once more.
 #![allow(clippy::unwrap_used, reason = "a test tells by panicking")]
 
+mod buffers;
 mod experts;
 mod mapped;
 mod reported;

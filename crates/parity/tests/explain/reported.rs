@@ -403,3 +403,25 @@ fn nan_is_not_explained_by_numbers_fitted_to_it() {
         assert!(found.causes.is_empty(), "{checkpoint}: {}", found.summary());
     }
 }
+
+#[test]
+fn a_result_in_a_narrow_type_is_given_that_type() {
+    let right = noise(50, 4 * 64);
+    let of = |logged: Vec<f64>| Memory::default().with("layer_0_ffn_out", &[4, 64], logged);
+    // Eleven and eight significant digits to nearest; eleven towards zero, as tensor cores cut.
+    let digits = |x: f64, digits: i32| {
+        let spacing = (x.abs().log2().floor() + 1.0 - f64::from(digits)).exp2();
+        (x / spacing, spacing)
+    };
+    let nearest = |n| move |x: &f64| (digits(*x, n).0.round_ties_even()) * digits(*x, n).1;
+    let cut = |x: &f64| digits(*x, 11).0.trunc() * digits(*x, 11).1;
+    for (narrow, name) in [
+        (right.iter().map(nearest(11)).collect(), "f16"),
+        (right.iter().map(nearest(8)).collect(), "bf16"),
+        (right.iter().map(cut).collect::<Vec<f64>>(), "tf32"),
+    ] {
+        let found = explained(&of(right.clone()), &of(narrow), "layer_0_ffn_out");
+        let claim = proven(&found, "P005");
+        assert!(claim.ends_with(&format!("rounded to {name}")), "{claim}");
+    }
+}

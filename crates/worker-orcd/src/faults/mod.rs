@@ -10,8 +10,10 @@
 
 mod activation;
 mod bias;
+mod buffers;
 mod cache;
 mod dequant;
+mod graph;
 mod kernel;
 mod mask;
 mod needs;

@@ -103,7 +103,11 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 /// Rotates as if tokens stood elsewhere.
-fn placed(x: &Tensor, rotation: &Rotation, place: impl Fn(usize) -> usize) -> Result<Tensor> {
+pub(super) fn placed(
+    x: &Tensor,
+    rotation: &Rotation,
+    place: impl Fn(usize) -> usize,
+) -> Result<Tensor> {
     let places: Vec<usize> = rotation.positions.iter().map(|p| place(*p)).collect();
     rotate(x, &rotation.at(&places)?)
 }

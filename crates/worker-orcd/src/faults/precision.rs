@@ -5,7 +5,7 @@ use candle_core::{D, DType, Result, Tensor};
 use super::replace::{self, Built};
 use super::{Fault, Needs, Param};
 use crate::ops::norm_parts::scaled;
-use crate::ops::{Matrix, Projection, context, each, scores};
+use crate::ops::{Linear, Matrix, Projection, context, each, scores};
 
 const FAMILY: Fault = Fault {
     family: "overflow_nan_precision",
@@ -143,6 +143,23 @@ pub(super) const FAULTS: &[Fault] = &[
         },
         ..FAMILY
     },
+    Fault {
+        name: "product-f16-sums",
+        summary: "adds up the down projection in f16, as tensor cores do that are asked to",
+        first: "layer_{L}_ffn_out",
+        params: &[Param {
+            name: "step",
+            default: "16",
+        }],
+        build: |params, _| {
+            let step: usize = params.get("step")?.unwrap_or(16).max(1);
+            replace::project(move |_, which, x, linear| match which {
+                Projection::Down => f16_sums(x, linear, step),
+                _ => linear.forward(x),
+            })
+        },
+        ..FAMILY
+    },
 ];
 
 /// Rounds to a narrower type and widens again.
@@ -159,4 +176,27 @@ fn rounding_output(which: Projection, dtype: DType) -> Built {
             Ok(product)
         }
     })
+}
+
+/// The product of f16 inputs, `step` of them at a time added to a sum in f16; the bias at the end.
+fn f16_sums(x: &Tensor, linear: &Linear, step: usize) -> Result<Tensor> {
+    let x = through(x, DType::F16)?;
+    let columns = x.dim(D::Minus1)?;
+    let mut sum: Option<Tensor> = None;
+    for start in (0..columns).step_by(step) {
+        let width = step.min(columns - start);
+        let part = x.narrow(D::Minus1, start, width)?;
+        let part = part.pad_with_zeros(D::Minus1, start, columns - start - width)?;
+        let product = linear.product(&part)?;
+        let next = match sum {
+            Some(sum) => (sum + product)?,
+            None => product,
+        };
+        sum = Some(through(&next, DType::F16)?);
+    }
+    let sum = sum.ok_or(candle_core::Error::Msg("a product of nothing".to_owned()))?;
+    match linear.bias() {
+        Some(bias) => sum.broadcast_add(bias),
+        None => Ok(sum),
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::replace::Built;
 use super::{
-    Needs, Param, Params, activation, bias, cache, dequant, kernel, mask, norm, positions,
-    precision, residual, rope_frequency, rope_pairing, scale, scores, tokens, weights,
+    Needs, Param, Params, activation, bias, buffers, cache, dequant, graph, kernel, mask, norm,
+    positions, precision, residual, rope_frequency, rope_pairing, scale, scores, tokens, weights,
 };
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -82,6 +82,8 @@ pub fn all() -> impl Iterator<Item = &'static Fault> {
         scale::FAULTS,
         precision::FAULTS,
         kernel::FAULTS,
+        buffers::FAULTS,
+        graph::FAULTS,
         mask::FAULTS,
         scores::FAULTS,
         bias::FAULTS,

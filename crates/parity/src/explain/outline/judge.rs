@@ -111,7 +111,7 @@ fn explain_records(
             }
             if form == Form::Linear {
                 tried.extend(relations(&scene, &reference, &candidate, &header));
-                tried.extend(of_the_row_before(&scene, &header));
+                tried.extend(of_the_row_before(&scene, codes, &header));
             }
         }
         if explanation.is_none() {
@@ -134,7 +134,7 @@ fn explain_records(
 fn tests(kind: Kind, checkpoint: &str) -> Vec<(Form, Kind, &'static [&'static str])> {
     let linear = match kind {
         Kind::Residual => (Form::Linear, kind, &["P080", "P081"] as &[_]),
-        Kind::Linear => (Form::Linear, kind, &["P026"] as &[_]),
+        Kind::Linear => (Form::Linear, kind, &["P008", "P026"] as &[_]),
         _ => (Form::Linear, Kind::Other, &[] as &[_]),
     };
     let firsts = match kind {
@@ -153,8 +153,8 @@ fn tests(kind: Kind, checkpoint: &str) -> Vec<(Form, Kind, &'static [&'static st
     tests
 }
 
-/// Rows of the token before: only where that one's record is there, too.
-fn of_the_row_before(scene: &Scene<'_>, header: &Explanation) -> Vec<Tried> {
+/// What the token before has to do with it: only where that one's record is there, too.
+fn of_the_row_before(scene: &Scene<'_>, codes: &[&str], header: &Explanation) -> Vec<Tried> {
     let rest = scene.tokens.start + 1..scene.tokens.end;
     if rest.is_empty() || rest.end - rest.start < 2 {
         return Vec::new();
@@ -163,7 +163,7 @@ fn of_the_row_before(scene: &Scene<'_>, header: &Explanation) -> Vec<Tried> {
         return Vec::new();
     };
     later.site.kind = scene.kind();
-    let rule = RULES.iter().find(|rule| rule.page.code == "P002");
-    rule.map(|rule| test(rule, &later, header))
-        .unwrap_or_default()
+    let looks_back = |code: &str| code == "P002" || (code == "P008" && codes.contains(&code));
+    let rules = RULES.iter().filter(|rule| looks_back(rule.page.code));
+    rules.flat_map(|rule| test(rule, &later, header)).collect()
 }

@@ -10,8 +10,8 @@ pub(super) static RULE: Rule = Rule {
     page: Page {
         code: "P055",
         name: "rows of the cache from other places",
-        detects: "Some positions read the keys (or values) of other positions: written one place early, read through a stale page \
-                  table, pages exchanged, a row repeated. Or they were never written and are zero.",
+        detects: "Some positions read the keys (or values) of other positions: written one place early or always at the place with which a \
+                  graph was captured, read through a stale page table, pages exchanged, a row repeated. Or they were never written and are zero.",
         evidence: "For every position the row that its scores (or the context) follow from, found among all rows of the candidate's \
                    own trace.",
         confirm: "Dump the cache after the step and compare it row by row with the logged keys.",
@@ -104,6 +104,13 @@ fn keys(scene: &Scene<'_>) -> Option<Fit> {
     zeroed(&mut cached, &sources);
     changed.keys = Rc::new(cached);
     let made = changed.scaled();
+    if let Some(captured) = frozen_slot(scene, &sources) {
+        let claim = format!(
+            "every pass writes its keys at position {captured}, where the first one after the prompt did, as where a captured graph keeps \
+             the place; those after it are never written"
+        );
+        return Some(scene.fit(&made, Basis::Inputs, claim));
+    }
     let count = sources
         .iter()
         .filter(|source| **source != Source::Own)
@@ -113,6 +120,19 @@ fn keys(scene: &Scene<'_>) -> Option<Fit> {
             .fit(&made, Basis::Inputs, claim("keys", &sources, scene))
             .free(count),
     )
+}
+
+/// The place of the first decoded token, where the newest one's row is all that there is from there on.
+fn frozen_slot(scene: &Scene<'_>, sources: &[Source]) -> Option<i64> {
+    let captured = scene.captured()?;
+    let newest = Source::Row(sources.len() - 1);
+    let expected = (0..sources.len()).map(|at| match at.cmp(&usize::try_from(captured).ok()?) {
+        std::cmp::Ordering::Less => Some(Source::Own),
+        std::cmp::Ordering::Equal => Some(newest),
+        std::cmp::Ordering::Greater => Some(Source::Zero),
+    });
+    let is_so = sources.iter().map(|source| Some(*source)).eq(expected);
+    is_so.then_some(captured)
 }
 
 fn values(scene: &Scene<'_>) -> Option<Fit> {

@@ -100,6 +100,14 @@ fn found(scene: &Scene<'_>) -> Option<Vec<Fit>> {
                     .map(|made| scene.fit(&made, Basis::Inputs, claim)),
             );
         }
+        if let Some(captured) = scene.captured() {
+            let claim = format!(
+                "the learned position is {captured} in every pass, that of the first one after the prompt, as where a captured graph keeps it"
+            );
+            fits.extend(
+                made(&|_, id| id, &|_| captured).map(|made| scene.fit(&made, Basis::Inputs, claim)),
+            );
+        }
         let claim = "learned positions are not added";
         let mut bare = Vec::new();
         for index in 0..scene.candidate.n_rows() {

@@ -11,7 +11,8 @@ pub(super) static RULE: Rule = Rule {
         code: "P060",
         name: "the mask shows other positions",
         detects: "Tokens see others than those up to themselves: some after them (no mask in the prompt, or one that is off by one), \
-                  fewer before them (a window, padding that hides real tokens, rows of the mask counted from 0 in every pass).",
+                  fewer before them (a window, padding that hides real tokens, rows of the mask counted from 0 in every pass, the length \
+                  with which a graph was captured).",
         evidence: "The candidate's probabilities (or the context of fused attention) recomputed from its own scores with that mask.",
         confirm: "Print which probabilities of one row are exactly zero.",
         fix: "A token at position p sees 0 to p; with a window of w, p − w + 1 to p, in the layers that have one.",
@@ -93,6 +94,12 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
             None,
             Rc::new(move |_, at, column| column <= at - first),
         );
+    }
+    if let Some(captured) = scene.captured() {
+        let claim = format!(
+            "every pass sees positions up to {captured}, as the first one after the prompt did: the length is one that a captured graph keeps"
+        );
+        with(claim, None, Rc::new(move |_, _, column| column <= captured));
     }
     for hidden in 1..=last.min(4) {
         let what = if hidden == 1 {

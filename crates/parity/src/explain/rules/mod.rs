@@ -23,6 +23,7 @@ mod expert_choice;
 mod expert_shared;
 mod expert_weights;
 mod factor;
+mod former_contents;
 mod mask_finite;
 mod mask_support;
 mod norm_divisor;
@@ -78,6 +79,7 @@ pub static RULES: &[&Rule] = &[
     &rounded::RULE,
     &not_finite::RULE,
     &other_input::RULE,
+    &former_contents::RULE,
     &norm_eps::RULE,
     &norm_divisor::RULE,
     &norm_weight_offset::RULE,

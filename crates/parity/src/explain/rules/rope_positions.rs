@@ -8,8 +8,8 @@ pub(super) static RULE: Rule = Rule {
     page: Page {
         code: "P039",
         name: "rope uses other positions",
-        detects: "Tokens are rotated as if they stood elsewhere: counted from another origin, from 0 in every pass, or all rows of a \
-                  pass at the position of its first. A constant offset of queries and keys alike changes no score and is benign.",
+        detects: "Tokens are rotated as if they stood elsewhere: counted from another origin, from 0 in every pass, all rows of a \
+                  pass at the position of its first, or every decode pass at that of the first one (a graph that was captured with it). A constant offset of queries and keys alike changes no score and is benign.",
         evidence: "The candidate's rotation recomputed from its own input at the other positions; an offset is fitted.",
         confirm: "Print the positions that the engine passes to its rotation for the first decode step.",
         fix: "A token's position is how many tokens of its sequence came before it, in every pass.",
@@ -62,5 +62,11 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
     fits.push(scene.fit(&at(&|at| at - first), Basis::Inputs, claim));
     let claim = "rope gives every row of the pass the position of its first";
     fits.push(scene.fit(&at(&|_| first), Basis::Inputs, claim));
+    if let Some(captured) = scene.captured() {
+        let claim = format!(
+            "every pass is rotated by position {captured}, that of the first one after the prompt, as where a captured graph keeps it"
+        );
+        fits.push(scene.fit(&at(&|_| captured), Basis::Inputs, claim));
+    }
     fits
 }
