@@ -63,8 +63,8 @@ public:
 
     /// False where it could not be renewed.
     bool is_usable() const noexcept { return is_usable_.load(std::memory_order_relaxed); }
-    /// False once the context is gone: reset, or destroyed.
-    bool is_alive() const noexcept { return shared_.is_known(); }
+    /// `no` once the context is gone: reset, or destroyed.
+    Mapped::Known is_alive() const noexcept { return shared_.is_known(); }
 
     const DeviceSettings& settings() const noexcept { return settings_; }
     const Ring& ring() const noexcept { return ring_; }

@@ -37,10 +37,15 @@ public:
         return make_known();
     }
 
-    /// Whether CUDA still knows the memory, which it does until the context that was told of it is gone.
-    bool is_known() const noexcept {
-        unsigned flags = 0;
-        return host_ != nullptr && cudaHostGetFlags(&flags, host_) == cudaSuccess;
+    enum class Known { yes, no, unclear };
+
+    /// Whether CUDA still knows the memory, which it does until the device whose context was told of it is deinitialised. Unclear
+    /// while a crashed kernel lets every call fail.
+    Known is_known() const noexcept {
+        cudaPointerAttributes attributes;
+        const cudaError_t error = cudaPointerGetAttributes(&attributes, host_);
+        if (error != cudaSuccess) return error == cudaErrorInvalidValue ? Known::no : Known::unclear;
+        return attributes.type == cudaMemoryTypeUnregistered ? Known::no : Known::yes;
     }
 
     /// Gives the memory back. Nobody reads it any more, and nothing on the device is on its way to it.

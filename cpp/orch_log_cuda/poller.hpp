@@ -37,7 +37,11 @@ public:
         if (Place* place = find(owner, device)) {
             Context* known = place->context.load(std::memory_order_acquire);
             if (!known->is_usable()) return nullptr;
-            return known->is_alive() ? known : renew(*place);
+            switch (known->is_alive()) {
+                case Mapped::Known::yes: return known;
+                case Mapped::Known::no: return renew(*place);
+                case Mapped::Known::unclear: return nullptr;
+            }
         }
         return start(recorder, owner);
     }
@@ -91,7 +95,8 @@ private:
     Context* start(Recorder& recorder, CUctx_st* owner) noexcept {
         const std::lock_guard<std::mutex> lock(start_);
         int device = 0;
-        if (cudaGetDevice(&device) != cudaSuccess) return nullptr;
+        // While a crashed kernel lets every call fail nothing is decided: the engine may reset the device.
+        if (cudaGetDevice(&device) != cudaSuccess || cudaFree(nullptr) != cudaSuccess) return nullptr;
         if (Place* place = find(owner, device)) return place->context.load(std::memory_order_acquire);
         for (const Failed& failed : failed_) {
             if (failed.is_set && failed.owner == owner && failed.device == device) return nullptr;
@@ -127,7 +132,7 @@ private:
         const std::lock_guard<std::mutex> lock(start_);
         Context* context = place.context.load(std::memory_order_acquire);
         if (!context->is_usable()) return nullptr;
-        if (context->is_alive()) return context;  // another thread has been here
+        if (context->is_alive() != Mapped::Known::no) return context;  // another thread has been here
         const std::lock_guard<std::mutex> reading(reading_);
         Reader* reader = place.reader.load(std::memory_order_acquire);
         reader->end();
@@ -138,7 +143,7 @@ private:
 
     void synchronize(const Context& context) noexcept {
         CUctx_st* owner = context.owner;
-        if (owner != nullptr && context.is_alive()) {
+        if (owner != nullptr && context.is_alive() == Mapped::Known::yes) {
             const Entered entered(owner);
             (void)cudaDeviceSynchronize();
             return;

@@ -179,6 +179,16 @@ def crashed(path, count):
     print(f"{count} records in order, 1 counted as lost: {lost[-1]['error']}")
 
 
+def recovered(path, count):
+    counted(path, "before_the_crash", count)
+    found = records(path)
+    lost = [record["values"] for record in found if record["checkpoint"] == "orch_log.dropped"]
+    after = [record["token_idx"] for record in found if record["checkpoint"] == "after_the_reset"]
+    if after not in ([], list(range(count))) or not lost or lost[-1] != [3, 0]:
+        fail(f"{after}, lost {lost}")
+    print(f"{count} records before the crash, {len(after)} after the reset, 3 counted as lost between them")
+
+
 def streams(path):
     found = records(path)
     for t in range(4):
@@ -233,6 +243,8 @@ def main():
         parts(path, command, count)
     elif command in ("reset", "recaptured"):
         whole(path, command, count)
+    elif command == "recovered":
+        recovered(path, count)
     elif command == "crashed":
         crashed(path, count)
     elif command == "contexts":

@@ -38,6 +38,22 @@ inline int crashed() {
     return 0;
 }
 
+/// Resets the device after the crash and goes on, where CUDA lets a process do that.
+inline int crashed_and_reset() {
+    float* buffer = zeros();
+    for (int i = 0; i < 100; ++i) ORCH_LOG_CUDA("before_the_crash", buffer, n, "f32", "[1024]", i, nullptr);
+    MUST(cudaDeviceSynchronize());
+    crash<<<1, 1>>>();
+    (void)cudaDeviceSynchronize();
+    for (int i = 0; i < 3; ++i) ORCH_LOG_CUDA("after_the_crash", buffer, n, "f32", "[1024]", i, nullptr);
+    (void)cudaDeviceReset();
+    if (cudaMalloc(&buffer, n * 4) != cudaSuccess) return std::printf("no reset ends a crash here\n"), 0;
+    MUST(cudaMemset(buffer, 0, n * 4));
+    for (int i = 0; i < 100; ++i) ORCH_LOG_CUDA("after_the_reset", buffer, n, "f32", "[1024]", i, nullptr);
+    MUST(cudaDeviceSynchronize());
+    return 0;
+}
+
 /// The same after replays of a graph, `full` or not.
 inline int crashed_after_replays(int replays) {
     float* buffer = zeros();

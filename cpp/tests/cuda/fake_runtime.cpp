@@ -49,7 +49,7 @@ void forget(CUctx_st* context) {
     }
 }
 
-void reset() { forget(primary()); state.primary_exists = false; }
+void reset() { forget(primary()); state.primary_exists = state.is_broken = false; }
 std::size_t registered_pieces() { return registered.size(); }
 
 void destroy_graph(cudaGraph_t graph) {
@@ -89,6 +89,7 @@ const char* cudaGetErrorString(cudaError_t error) { return error == cudaErrorMem
 cudaError_t cudaDeviceSynchronize(void) { return ++state.synchronisations, cudaSuccess; }
 cudaError_t cudaDeviceReset(void) { return fake::reset(), cudaSuccess; }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+    if (state.is_broken) return cudaErrorLaunchFailure;
     const std::lock_guard<std::mutex> lock(fake::mutex);
     const char* at = static_cast<const char*>(pointer);
     attributes->type = cudaMemoryTypeUnregistered;
@@ -96,11 +97,13 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
         const char* begin = static_cast<const char*>(memory);
         if (at >= begin && at < begin + piece.bytes) attributes->type = cudaMemoryTypeDevice;
     }
+    if (fake::registered.count(const_cast<void*>(pointer)) == 1) attributes->type = cudaMemoryTypeHost;
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *value = 0, cudaSuccess; }
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) { return cudaSuccess; }
 cudaError_t cudaMalloc(void** memory, size_t size) {
+    if (state.is_broken) return cudaErrorLaunchFailure;
     CUctx_st* context = the_current();
     *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (*memory == MAP_FAILED) return cudaErrorMemoryAllocation;
@@ -108,8 +111,9 @@ cudaError_t cudaMalloc(void** memory, size_t size) {
     fake::device_memory[*memory] = {size, context};
     return cudaSuccess;
 }
-cudaError_t cudaFree(void*) { return the_current(), cudaSuccess; }
+cudaError_t cudaFree(void*) { return the_current(), state.is_broken ? cudaErrorLaunchFailure : cudaSuccess; }
 cudaError_t cudaHostRegister(void* host, size_t size, unsigned flags) {
+    if (state.is_broken) return cudaErrorLaunchFailure;
     if (state.registrations_until_failure == 0) return cudaErrorMemoryAllocation;
     if (state.registrations_until_failure > 0) --state.registrations_until_failure;
     // Whole pages that can be written, portable and mapped: what the logger relies on.
@@ -124,19 +128,16 @@ cudaError_t cudaHostUnregister(void* host) {
     const std::lock_guard<std::mutex> lock(fake::mutex);
     return fake::registered.erase(host) == 1 ? cudaSuccess : cudaErrorHostMemoryNotRegistered;
 }
-cudaError_t cudaHostGetFlags(unsigned* flags, void* host) {
-    const std::lock_guard<std::mutex> lock(fake::mutex);
-    return *flags = cudaHostRegisterMapped, fake::registered.count(host) == 1 ? cudaSuccess : cudaErrorInvalidValue;
-}
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) { return *device = host, cudaSuccess; }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t size, cudaStream_t) { return std::memset(memory, value, size), cudaSuccess; }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind, cudaStream_t) { return std::memcpy(to, from, size), cudaSuccess; }
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, cudaSuccess; }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, state.is_broken ? cudaErrorLaunchFailure : cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3, void** arguments, size_t, cudaStream_t) {
+    if (state.is_broken) return cudaErrorLaunchFailure;
     if (state.on_launch != nullptr) state.on_launch(kernel, grid.x, arguments);
     return cudaSuccess;
 }

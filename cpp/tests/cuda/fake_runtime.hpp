@@ -20,6 +20,8 @@ struct State {
     /// Calls of `cudaHostRegister` that succeed before all others fail; -1 = all succeed.
     int registrations_until_failure = -1;
     bool has_driver = true;
+    /// A kernel has crashed: every call fails until the device is reset.
+    bool is_broken = false;
     bool primary_exists = false;
     int synchronisations = 0;
     std::map<cudaStream_t, CUctx_st*> stream_contexts;

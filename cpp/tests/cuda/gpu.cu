@@ -248,6 +248,7 @@ int main(int argc, char** argv) {
     if (command == "huge") return huge();
     if (command == "odd-shapes") return odd_shapes();
     if (command == "crashed") return ends::crashed();
+    if (command == "crashed-and-reset") return ends::crashed_and_reset();
     if (command == "crashed-graph") return ends::crashed_after_replays(number);
     if (command == "no-flush") return ends::no_flush();
     if (command == "exit") return ends::exit_in_flight(number);
@@ -257,7 +258,7 @@ int main(int argc, char** argv) {
     if (command == "contexts") return ends::contexts(number);
     if (command == "devices") return ends::devices(number);
     if (command == "host-memory") return ends::host_memory();
-    std::fprintf(stderr, "usage: gpu types|strides|odd-shapes|replay N|engine N|engine-graph N|streams|streams-per-thread|huge|crashed|crashed-graph N|no-flush|exit N|reset N|"
+    std::fprintf(stderr, "usage: gpu types|strides|odd-shapes|replay N|engine N|engine-graph N|streams|streams-per-thread|huge|crashed|crashed-and-reset|crashed-graph N|no-flush|exit N|reset N|"
                          "reset-in-flight N|recapture N|contexts N|devices N|host-memory\n");
     return 2;
 }

@@ -94,6 +94,28 @@ int dies() {
     return 0;
 }
 
+int recovers() {
+    for (int round = 0; round < 2; ++round) {
+        log_some("tensor", 10 * round, 10 * (round + 1));
+        float* data = new_tensor();
+        fake::state.is_broken = true;
+        for (int i = 0; i < 5; ++i) ORCH_LOG_CUDA("refused", data, 4, "f32", "[4]", i, nullptr);
+        ORCH_LOG_CUDA_FLUSH();
+        (void)cudaDeviceReset();
+    }
+    log_some("tensor", 20, 30);
+    return orch_log::status().dropped == 10 ? 0 : 3;
+}
+
+int broken_from_the_start() {
+    float* data = new_tensor();
+    fake::state.is_broken = true;
+    for (int i = 0; i < 5; ++i) ORCH_LOG_CUDA("refused", data, 4, "f32", "[4]", i, nullptr);
+    (void)cudaDeviceReset();
+    log_some("tensor", 0, 10);
+    return orch_log::status().dropped == 5 ? 0 : 3;
+}
+
 int no_registration() {
     fake::state.registrations_until_failure = 0;
     log_some("tensor", 0, 10);
@@ -298,6 +320,12 @@ int main() {
         CHECK_EQUAL(found.count("\"values\":[5,0],\"error\":\"the device stopped"), std::size_t{1});
         CHECK_EQUAL(found.count("\"values\":[7,0],\"error\":\"the device stopped"), std::size_t{1});
     }
+    {
+        const Outcome found = run("recovers", &recovers);
+        CHECK(found.positions("tensor") == numbers(0, 30));
+        CHECK_EQUAL(found.said, "");
+    }
+    CHECK(run("broken-from-the-start", &broken_from_the_start).positions("tensor") == numbers(0, 10));
     {
         const Outcome found = run("no-registration", &no_registration);
         CHECK_EQUAL(found.count("\"values\":[11,0],\"error\":\"a CUDA call failed\""), std::size_t{1});
