@@ -71,16 +71,27 @@ unsafe impl Sync for Device {}
 pub(super) struct Entered<'a> {
     driver: &'a Driver,
     mode: i32,
+    was_current: bool,
 }
 
 impl<'a> Entered<'a> {
     pub(super) fn new(driver: &'a Driver, context: Handle) -> Result<Self, Error> {
-        // SAFETY: a context of the engine's.
-        check(unsafe { (driver.context_push)(context) })?;
+        let mut current = ptr::null_mut();
+        // SAFETY: room for the handle.
+        let code = unsafe { (driver.context_get_current)(&mut current) };
+        let was_current = code == 0 && current == context;
+        if !was_current {
+            // SAFETY: a context of the engine's.
+            check(unsafe { (driver.context_push)(context) })?;
+        }
         let mut mode = super::driver::CAPTURE_MODE_RELAXED;
         // SAFETY: room for the mode before.
         unsafe { (driver.exchange_capture_mode)(&mut mode) };
-        Ok(Self { driver, mode })
+        Ok(Self {
+            driver,
+            mode,
+            was_current,
+        })
     }
 }
 
@@ -90,7 +101,9 @@ impl Drop for Entered<'_> {
         // SAFETY: takes back what `new` did.
         unsafe {
             (self.driver.exchange_capture_mode)(&mut self.mode);
-            (self.driver.context_pop)(&mut context);
+            if !self.was_current {
+                (self.driver.context_pop)(&mut context);
+            }
         }
     }
 }

@@ -39,6 +39,7 @@ functions! {
     struct Driver {
         stream_get_context: "cuStreamGetCtx" (Handle, *mut Handle);
         context_get_id: "cuCtxGetId" (Handle, *mut u64);
+        context_get_current: "cuCtxGetCurrent" (*mut Handle);
         context_push: "cuCtxPushCurrent_v2" (Handle);
         context_pop: "cuCtxPopCurrent_v2" (*mut Handle);
         context_get_device: "cuCtxGetDevice" (*mut c_int);

@@ -1,7 +1,7 @@
 //! Which logging call a record on the device came from: everything about it that does not change from pass to pass.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::program::Type;
@@ -81,9 +81,45 @@ impl Site {
     }
 }
 
+/// Mixes eight bytes at a time: every record looks its site up, and names come from the program itself.
+#[derive(Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.write_u64(u64::from_ne_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            self.write_u64(u64::from_ne_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // Golden ratio, odd: a bijection whose upper bits depend on all below.
+        let mixed = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(byte.into());
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// What tells two sites apart, in short: looking one up allocates nothing.
 fn digest(event: &Event<'_>, of: Type) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
+    let mut hasher = Mixer::default();
     (
         event.checkpoint,
         of,
@@ -104,7 +140,7 @@ pub(super) struct Sites(RwLock<Table>);
 #[derive(Debug, Default)]
 struct Table {
     all: Vec<Arc<Site>>,
-    by_digest: HashMap<u64, Vec<u32>>,
+    by_digest: HashMap<u64, Vec<u32>, BuildHasherDefault<Mixer>>,
 }
 
 impl Sites {

@@ -126,6 +126,38 @@ fn outside_of_graphs_tensors_that_stay_are_read_sixteen_at_a_time() {
     assert!(trace.recorder.status().is_complete() && machine.is_as_before());
 }
 
+/// How much of the driver a record outside of graphs takes, besides finding its context.
+#[test]
+fn calls_of_the_driver() {
+    let machine = Machine::new();
+    for (is_current, mode, expected) in [
+        // Context, capture mode and back, capture, launch; the last of sixteen that were put off adds its launch.
+        (true, Mode::Snapshot, [5; 16]),
+        (
+            true,
+            Mode::Side,
+            std::array::from_fn(|at| if at == 15 { 5 } else { 4 }),
+        ),
+        // To another context and back.
+        (false, Mode::Snapshot, [7; 16]),
+    ] {
+        fake::with(|fake| fake.current = if is_current { fake::CONTEXT.addr() } else { 0 });
+        let device = in_mode(&machine, mode);
+        // Kernels are loaded, and the pass is known to end.
+        for pass in [1, 16] {
+            (0..pass).for_each(|_| log_in(device, STREAM, "x", &[1.0f32; 20]));
+            end(device);
+        }
+        let calls: [usize; 16] = std::array::from_fn(|_| {
+            let before = fake::with(|fake| fake.calls);
+            log_in(device, STREAM, "x", &[1.0f32; 20]);
+            fake::with(|fake| fake.calls) - before
+        });
+        assert_eq!(calls, expected, "{mode:?}");
+    }
+    assert!(machine.is_as_before());
+}
+
 /// What another stream of a capture put off is read at the end of the pass too, before anything comes after it.
 #[test]
 fn two_streams_of_one_capture() {

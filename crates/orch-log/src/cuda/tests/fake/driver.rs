@@ -27,8 +27,9 @@ fn store<T>(to: *mut T, value: T) -> i32 {
 }
 
 fake! {
-    stream_get_context(_stream: Handle, context: *mut Handle) { store(context, ptr::without_provenance_mut(16)) }
+    stream_get_context(_stream: Handle, context: *mut Handle) { store(context, super::CONTEXT) }
     context_get_id(_context: Handle, id: *mut u64) { store(id, 7) }
+    context_get_current(context: *mut Handle) { store(context, ptr::without_provenance_mut(with(|fake| fake.current))) }
     context_push(_context: Handle) { with(|fake| fake.entered += 1); 0 }
     context_pop(_context: *mut Handle) { with(|fake| fake.entered -= 1); 0 }
     context_get_device(device: *mut c_int) { store(device, 0) }
@@ -127,6 +128,7 @@ fake! {
 pub(super) const DRIVER: Driver = Driver {
     stream_get_context,
     context_get_id,
+    context_get_current,
     context_push,
     context_pop,
     context_get_device,

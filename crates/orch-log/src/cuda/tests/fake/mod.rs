@@ -32,6 +32,8 @@ pub(super) struct Fake {
     capture: u64,
     captures: u64,
     entered: i32,
+    /// The context that is current in the engine's thread, by its address.
+    pub(super) current: usize,
     mode: i32,
     pub(super) launches: usize,
     /// Calls of the driver's functions.
@@ -55,6 +57,7 @@ fn host_reads() {
     }
 }
 
+pub(super) const CONTEXT: Handle = ptr::without_provenance_mut(16);
 pub(super) const STREAM: Handle = ptr::without_provenance_mut(64);
 pub(super) const OTHER_STREAM: Handle = ptr::without_provenance_mut(72);
 
@@ -95,8 +98,7 @@ impl Machine {
     }
 
     pub(super) fn device(&self, settings: DeviceSettings) -> &'static Device {
-        let context = ptr::without_provenance_mut(16);
-        let device = Device::create(self.backend, context, 7, settings, 10);
+        let device = Device::create(self.backend, CONTEXT, 7, settings, 10);
         Box::leak(Box::new(device.unwrap()))
     }
 
