@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::buffers::{Deliveries, HostBuffers};
+use super::cache::Cache;
 use super::driver::{
     ATTRIBUTE_MAJOR, ATTRIBUTE_MINOR, Driver, HOST_PORTABLE_AND_MAPPED, Handle, OUT_OF_MEMORY,
     STREAM_NON_BLOCKING, check,
@@ -21,6 +22,14 @@ use super::state::State;
 /// CUDA as the logger uses it; tests put a device of their own in its place.
 pub(super) struct Backend {
     pub(super) driver: Driver,
+    pub(super) compiler: Compiler,
+    pub(super) cache: Option<Cache>,
+}
+
+/// What makes kernels.
+#[derive(Clone, Copy)]
+pub(super) struct Compiler {
+    pub(super) version: fn() -> Result<String, String>,
     pub(super) compile: fn(Program, i32) -> Result<Binary, String>,
 }
 

@@ -22,6 +22,7 @@
 
 mod argument;
 mod buffers;
+mod cache;
 mod capture;
 mod device;
 mod driver;

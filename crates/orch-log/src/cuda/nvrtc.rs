@@ -11,6 +11,7 @@ use super::program::Program;
 functions! {
     /// NVRTC, the compiler.
     struct Nvrtc {
+        version: "nvrtcVersion" (*mut c_int, *mut c_int);
         create: "nvrtcCreateProgram" (*mut Handle, *const c_char, *const c_char, c_int, *const *const c_char, *const *const c_char);
         compile: "nvrtcCompileProgram" (Handle, c_int, *const *const c_char);
         destroy: "nvrtcDestroyProgram" (*mut Handle);
@@ -31,23 +32,19 @@ functions! {
 const LEAST_ARCH: i32 = 80;
 
 /// A program as the driver loads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Binary {
     pub(super) image: Vec<u8>,
     /// What the kernels are called in it, in the order in which they were asked for.
     pub(super) kernels: Vec<CString>,
 }
 
-/// `program` compiled for a device of compute capability `arch` (90 for 9.0).
-pub(super) fn compile(program: Program, arch: i32) -> Result<Binary, String> {
+/// Besides the device.
+pub(super) const OPTIONS: [&CStr; 1] = [c"--std=c++17"];
+
+fn nvrtc() -> Result<&'static Nvrtc, String> {
     static NVRTC: OnceLock<Result<Nvrtc, String>> = OnceLock::new();
-    if arch < LEAST_ARCH {
-        return Err(format!(
-            "the device has compute capability {}.{}, the kernels need 8.0",
-            arch / 10,
-            arch % 10
-        ));
-    }
-    let nvrtc = NVRTC
+    NVRTC
         .get_or_init(|| {
             Library::open(&names()).and_then(Nvrtc::load).map_err(|error| {
                 format!(
@@ -56,8 +53,30 @@ pub(super) fn compile(program: Program, arch: i32) -> Result<Binary, String> {
             })
         })
         .as_ref()
-        .map_err(Clone::clone)?;
-    nvrtc.compile(&Program::source(), &program.kernels(), arch)
+        .map_err(Clone::clone)
+}
+
+/// The compiler's version.
+pub(super) fn version() -> Result<String, String> {
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: room for two numbers.
+    check(
+        unsafe { (nvrtc()?.version)(&mut major, &mut minor) },
+        "say its version",
+    )?;
+    Ok(format!("NVRTC {major}.{minor}"))
+}
+
+/// `program` compiled for a device of compute capability `arch` (90 for 9.0).
+pub(super) fn compile(program: Program, arch: i32) -> Result<Binary, String> {
+    if arch < LEAST_ARCH {
+        return Err(format!(
+            "the device has compute capability {}.{}, the kernels need 8.0",
+            arch / 10,
+            arch % 10
+        ));
+    }
+    nvrtc()?.compile(&Program::source(), &program.kernels(), arch)
 }
 
 /// `LD_LIBRARY_PATH` and the usual folders are the loader's affair; the number follows CUDA's.
@@ -110,7 +129,8 @@ impl Nvrtc {
             None => return Err(format!("NVRTC does not know compute capability {arch}")),
         };
         let target = CString::new(target).map_err(|error| error.to_string())?;
-        let pointers = [target.as_ptr(), c"--std=c++17".as_ptr()];
+        let options = [target.as_c_str()].into_iter().chain(OPTIONS);
+        let pointers: Vec<_> = options.map(CStr::as_ptr).collect();
         // SAFETY: as many terminated strings as are announced, alive during the call.
         let code = unsafe { (self.compile)(program, pointers.len() as c_int, pointers.as_ptr()) };
         if code != 0 {

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{ptr, thread};
 
-use super::device::{Backend, Device, Entered};
+use super::cache::Cache;
+use super::device::{Backend, Compiler, Device, Entered};
 use super::driver::{Driver, Handle, check};
 use super::error::Error;
 use super::nvrtc;
@@ -42,7 +43,11 @@ impl Poller {
             backend: Driver::of_this_machine()
                 .map(|driver| Backend {
                     driver,
-                    compile: nvrtc::compile,
+                    compiler: Compiler {
+                        version: nvrtc::version,
+                        compile: nvrtc::compile,
+                    },
+                    cache: Cache::from_lookup(|name| std::env::var_os(name)),
                 })
                 .map_err(Error::Unavailable),
             devices: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_DEVICES],

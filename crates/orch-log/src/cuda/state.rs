@@ -1,12 +1,15 @@
 //! The lanes and kernels of a context, which the engine's threads share.
 
+use std::ffi::CString;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use super::device::Device;
+use super::cache::Key;
+use super::device::{Backend, Device};
 use super::driver::{Driver, EVENT_WITHOUT_TIME, Handle, STREAM_NON_BLOCKING, check};
 use super::error::Error;
 use super::lane::{Lane, MAX_LANES, Nodes, PutOff, Side};
+use super::nvrtc::Binary;
 use super::program::{Common, Program, Type};
 use super::slot::{COUNTER_BYTES, MAX_BLOCKS, PARTIAL_BYTES, Scratch};
 
@@ -95,13 +98,36 @@ impl State {
     }
 }
 
+/// The kernels of `program`: from the cache, or compiled, which takes seconds.
 fn load(device: &Device, program: Program) -> Result<Vec<Handle>, Error> {
-    let binary = (device.backend.compile)(program, device.arch).map_err(Error::Unavailable)?;
-    let driver = &device.backend.driver;
+    let Backend {
+        driver,
+        compiler,
+        cache,
+    } = device.backend;
+    let version = (compiler.version)().map_err(Error::Unavailable)?;
+    let cache = cache
+        .as_ref()
+        .map(|cache| (cache, Key::new(program, device.arch, &version)));
+    if let Some(binary) = cache.and_then(|(cache, key)| cache.get(key))
+        && let Ok(kernels) = load_binary(driver, &binary)
+        && kernels.len() == program.kernels().len()
+    {
+        return Ok(kernels);
+    }
+    let binary = (compiler.compile)(program, device.arch).map_err(Error::Unavailable)?;
+    let kernels = load_binary(driver, &binary)?;
+    if let Some((cache, key)) = cache {
+        cache.put(key, &binary);
+    }
+    Ok(kernels)
+}
+
+fn load_binary(driver: &Driver, binary: &Binary) -> Result<Vec<Handle>, Error> {
     let mut module = ptr::null_mut();
     // SAFETY: a whole image of the compiler's, alive during the call. PTX ends with a zero byte, as it should.
     check(unsafe { (driver.module_load)(&mut module, binary.image.as_ptr().cast()) })?;
-    let find = |name: &std::ffi::CString| {
+    let find = |name: &CString| {
         let mut kernel = ptr::null_mut();
         // SAFETY: the module just loaded, never unloaded, and a terminated string.
         check(unsafe { (driver.module_get_function)(&mut kernel, module, name.as_ptr()) })?;

@@ -1,6 +1,7 @@
 //! The host's side against a device that the tests play themselves.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cache;
 mod compile;
 mod fake;
 mod graphs;

@@ -8,6 +8,7 @@ use super::{Node, handle, index, memory, with};
 use crate::cuda::driver::{Driver, Handle, KernelNode, SET_DEPENDENCIES};
 
 const OUT_OF_MEMORY: i32 = 2;
+const INVALID_IMAGE: i32 = 200;
 
 macro_rules! fake {
     ($($name:ident($($argument:ident: $type:ty),*) $body:block)*) => {$(
@@ -83,7 +84,14 @@ fake! {
     }
     event_create(event: *mut Handle, _flags: c_uint) { store(event, ptr::without_provenance_mut(512)) }
     event_record(_event: Handle, _stream: Handle) { 0 }
-    module_load(module: *mut Handle, _image: *const c_void) { store(module, ptr::without_provenance_mut(1024)) }
+    module_load(module: *mut Handle, image: *const c_void) {
+        // SAFETY: images of the fake end with a zero byte.
+        let image = unsafe { CStr::from_ptr(image.cast()) };
+        if with(|fake| fake.refused_image.as_deref() == Some(image.to_bytes())) {
+            return INVALID_IMAGE;
+        }
+        store(module, ptr::without_provenance_mut(1024))
+    }
     module_get_function(kernel: *mut Handle, _module: Handle, name: *const c_char) {
         // SAFETY: a terminated string.
         store(kernel, unsafe { CStr::from_ptr(name) }.to_owned().into_raw().cast())

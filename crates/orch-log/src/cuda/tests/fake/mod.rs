@@ -9,7 +9,8 @@ use std::ffi::CString;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::cuda::device::{Backend, Device};
+use crate::cuda::cache::Cache;
+use crate::cuda::device::{Backend, Compiler, Device};
 use crate::cuda::driver::Handle;
 use crate::cuda::nvrtc::Binary;
 use crate::cuda::program::Program;
@@ -36,6 +37,12 @@ pub(super) struct Fake {
     pub(super) current: usize,
     mode: i32,
     pub(super) launches: usize,
+    /// Which compiler this is.
+    pub(super) compiler: &'static str,
+    /// Programs that it has compiled.
+    pub(super) compiled: usize,
+    /// Images that the driver does not take.
+    pub(super) refused_image: Option<Vec<u8>>,
     /// Calls of the driver's functions.
     pub(super) calls: usize,
     /// Allocations from this one on fail.
@@ -89,7 +96,11 @@ impl Machine {
         *HOST.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let backend = Box::leak(Box::new(Backend {
             driver: DRIVER,
-            compile,
+            compiler: Compiler {
+                version: || Ok(with(|fake| fake.compiler.to_owned())),
+                compile,
+            },
+            cache: None,
         }));
         Self {
             backend,
@@ -98,7 +109,21 @@ impl Machine {
     }
 
     pub(super) fn device(&self, settings: DeviceSettings) -> &'static Device {
-        let device = Device::create(self.backend, CONTEXT, 7, settings, 10);
+        Self::device_of(self.backend, settings)
+    }
+
+    /// A device whose kernels are kept in `cache`, as a process of its own has it.
+    pub(super) fn device_with(&self, cache: &Cache) -> &'static Device {
+        let backend = Box::leak(Box::new(Backend {
+            cache: Some(cache.clone()),
+            driver: self.backend.driver,
+            compiler: self.backend.compiler,
+        }));
+        Self::device_of(backend, DeviceSettings::default())
+    }
+
+    fn device_of(backend: &'static Backend, settings: DeviceSettings) -> &'static Device {
+        let device = Device::create(backend, CONTEXT, 7, settings, 10);
         Box::leak(Box::new(device.unwrap()))
     }
 
@@ -219,13 +244,14 @@ fn index(address: usize) -> usize {
     address / 8 - 1
 }
 
-fn compile(program: Program, _arch: i32) -> Result<Binary, String> {
+fn compile(program: Program, arch: i32) -> Result<Binary, String> {
+    with(|fake| fake.compiled += 1);
     let names = program
         .kernels()
         .into_iter()
         .map(|name| CString::new(name).unwrap());
     Ok(Binary {
-        image: b"fake".to_vec(),
+        image: format!("{program:?} for {arch}\0").into_bytes(),
         kernels: names.collect(),
     })
 }
