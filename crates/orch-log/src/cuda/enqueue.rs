@@ -111,7 +111,7 @@ fn read(
     let is_with_others = match (mode, small) {
         (Mode::Side, Some(of)) => put_off::put_off(device, state, stream, capture, &what.job, of)?,
         (Mode::Snapshot, Some(of)) => {
-            let kernel = state.kernel(device, Program::Batch, 0)?;
+            let kernel = state.kernel(device, Program::Batch)?;
             let lane = state.lane(device, stream, capture.id)?;
             capture::add_to_batch(driver, lane, kernel, &what.job, of, device.ring)?
         }

@@ -145,8 +145,10 @@ pub(super) enum Program {
     Batch,
     /// Any number of them.
     Table,
-    /// One tensor of this type, without gaps or in any layout.
-    Tensor(Type),
+    /// One tensor of this type without gaps.
+    Plain(Type),
+    /// One in any layout.
+    Strided(Type),
 }
 
 /// The kernels of [`Program::Common`], in its order.
@@ -174,9 +176,8 @@ impl Program {
             .to_vec(),
             Self::Batch => vec!["log_batch<0>".to_owned()],
             Self::Table => vec!["log_table<0>".to_owned()],
-            Self::Tensor(of) => ["log_plain", "log_strided"]
-                .map(|kernel| format!("{kernel}<{}>", of.name()))
-                .to_vec(),
+            Self::Plain(of) => vec![format!("log_plain<{}>", of.name())],
+            Self::Strided(of) => vec![format!("log_strided<{}>", of.name())],
         }
     }
 

@@ -111,7 +111,7 @@ fn read_batch(
     entries: &[Entry],
 ) -> Result<(), Error> {
     let driver = &device.backend.driver;
-    let kernel = state.kernel(device, Program::Batch, 0)?;
+    let kernel = state.kernel(device, Program::Batch)?;
     let lane = state.lane(device, stream, 0)?;
     // Kernels of a lane come one after the other: they share its scratch.
     join(driver, lane)?;
@@ -145,7 +145,7 @@ fn read_table(
     entries: &[Entry],
 ) -> Result<(), Error> {
     let driver = &device.backend.driver;
-    let kernel = state.kernel(device, Program::Table, 0)?;
+    let kernel = state.kernel(device, Program::Table)?;
     let mut table = device.table(entries)?;
     let lane = state.lane(device, stream, capture.id)?;
     let (mut ring, mut scratch) = (device.ring, lane.scratch);

@@ -59,8 +59,13 @@ impl State {
         }
     }
 
+    /// The first kernel of `program`.
+    pub(super) fn kernel(&mut self, device: &Device, program: Program) -> Result<Handle, Error> {
+        self.kernel_of(device, program, 0)
+    }
+
     /// Kernel `index` of `program`, which is compiled when it is first asked for.
-    pub(super) fn kernel(
+    fn kernel_of(
         &mut self,
         device: &Device,
         program: Program,
@@ -84,7 +89,7 @@ impl State {
         device: &Device,
         kernel: Common,
     ) -> Result<Handle, Error> {
-        self.kernel(device, Program::Common, kernel as usize)
+        self.kernel_of(device, Program::Common, kernel as usize)
     }
 
     /// The kernel for tensors of this type.
@@ -94,7 +99,12 @@ impl State {
         of: Type,
         plain: bool,
     ) -> Result<Handle, Error> {
-        self.kernel(device, Program::Tensor(of), usize::from(!plain))
+        let program = if plain {
+            Program::Plain(of)
+        } else {
+            Program::Strided(of)
+        };
+        self.kernel(device, program)
     }
 }
 

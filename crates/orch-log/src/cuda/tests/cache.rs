@@ -76,7 +76,7 @@ fn a_broken_entry_is_written_anew() {
     }
     assert_eq!(compiled(&machine, &cache), 0);
     // One that this driver does not take.
-    fake::with(|fake| fake.refused_image = Some(b"Tensor(F32) for 90".to_vec()));
+    fake::with(|fake| fake.refused_image = Some(b"Plain(F32) for 90".to_vec()));
     let device = machine.device_with(&cache);
     let at = tensor(&[1.0f32], Type::F32);
     let event = Event::new("x", 0);

@@ -10,8 +10,9 @@ fn the_kernels_compile() {
         Program::Common,
         Program::Batch,
         Program::Table,
-        Program::Tensor(Type::F32),
-        Program::Tensor(Type::Bool),
+        Program::Plain(Type::F32),
+        Program::Strided(Type::F64),
+        Program::Plain(Type::Bool),
     ];
     for program in programs {
         match nvrtc::compile(program, 90) {
@@ -42,7 +43,7 @@ fn the_kernels_compile() {
 #[test]
 fn every_type_has_a_program_and_an_old_device_is_refused() {
     for of in Type::ALL {
-        for kernel in Program::Tensor(of).kernels() {
+        for kernel in Program::Plain(of).kernels() {
             let element = kernel.split(['<', '>']).nth(1).unwrap().to_owned();
             let source = Program::source();
             let is_defined = source.contains(&format!("struct {element} "))

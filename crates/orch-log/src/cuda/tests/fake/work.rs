@@ -139,10 +139,9 @@ impl Work {
                 }
                 name => {
                     let of = Type::ALL.into_iter().find(|of| {
-                        Program::Tensor(*of)
-                            .kernels()
+                        [Program::Plain(*of), Program::Strided(*of)]
                             .iter()
-                            .any(|kernel| kernel == name)
+                            .any(|program| program.kernels() == [name])
                     });
                     let mut job: Job = argument(arguments, 0);
                     if name.starts_with("log_plain") {
