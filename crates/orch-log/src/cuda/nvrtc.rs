@@ -59,11 +59,10 @@ fn nvrtc() -> Result<&'static Nvrtc, String> {
 /// The compiler's version.
 pub(super) fn version() -> Result<String, String> {
     let (mut major, mut minor) = (0, 0);
+    let nvrtc = nvrtc()?;
     // SAFETY: room for two numbers.
-    check(
-        unsafe { (nvrtc()?.version)(&mut major, &mut minor) },
-        "say its version",
-    )?;
+    let code = unsafe { (nvrtc.version)(&mut major, &mut minor) };
+    check(code, "say its version")?;
     Ok(format!("NVRTC {major}.{minor}"))
 }
 
