@@ -62,6 +62,8 @@ impl<S: DeviceStream + ?Sized> DeviceStream for Arc<S> {
 pub trait DeviceData {
     /// The type of the elements in memory; none where only `dtype` tells.
     const ELEMENT: Option<Dtype>;
+    /// Whether it is device memory for sure, rather than an address that could be the host's.
+    const IS_KNOWN: bool = false;
 
     /// Runs `work` with the address. What cudarc tracks of reads on `stream` is tracked until `work` has enqueued its own.
     fn with_address<R>(&self, stream: Option<&CudaStream>, work: impl FnOnce(u64) -> R) -> R;
@@ -92,6 +94,7 @@ macro_rules! slices {
     ($($slice:ty),*) => {$(
         impl<T: Element> DeviceData for $slice {
             const ELEMENT: Option<Dtype> = Some(T::DTYPE);
+            const IS_KNOWN: bool = true;
 
             fn with_address<R>(&self, stream: Option<&CudaStream>, work: impl FnOnce(u64) -> R) -> R {
                 let own = DeviceSlice::stream(self).clone();
@@ -108,6 +111,7 @@ macro_rules! references {
     ($($reference:ty),*) => {$(
         impl<D: DeviceData> DeviceData for $reference {
             const ELEMENT: Option<Dtype> = D::ELEMENT;
+            const IS_KNOWN: bool = D::IS_KNOWN;
 
             fn with_address<R>(&self, stream: Option<&CudaStream>, work: impl FnOnce(u64) -> R) -> R {
                 (**self).with_address(stream, work)
@@ -126,6 +130,8 @@ references!(&D, &mut D);
 pub struct Position {
     pub(super) value: i64,
     pub(super) counter: u64,
+    /// The device can read the counter for sure.
+    pub(super) is_known: bool,
     /// 0 without a counter.
     pub(super) bits: u32,
 }
@@ -136,6 +142,7 @@ impl Position {
         Self {
             value,
             counter: address,
+            is_known: false,
             bits: 32,
         }
     }
@@ -145,6 +152,7 @@ impl Position {
         Self {
             value,
             counter: address,
+            is_known: false,
             bits: 64,
         }
     }
@@ -155,7 +163,7 @@ macro_rules! positions {
         impl From<$integer> for Position {
             fn from(value: $integer) -> Self {
                 let value = i64::try_from(value).unwrap_or(i64::MAX);
-                Self { value, counter: 0, bits: 0 }
+                Self { value, counter: 0, is_known: true, bits: 0 }
             }
         }
     )*};
@@ -168,7 +176,7 @@ macro_rules! counters {
             fn from(counter: &CudaSlice<$element>) -> Self {
                 // The address alone: whoever replays a graph orders the counter's writes and reads anyway.
                 let (address, _) = counter.device_ptr(counter.stream());
-                Self::$new(address, 0)
+                Self { is_known: true, ..Self::$new(address, 0) }
             }
         }
     )*};

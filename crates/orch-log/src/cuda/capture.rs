@@ -2,12 +2,15 @@
 
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::driver::{
-    ADD_DEPENDENCIES, CAPTURE_ACTIVE, Driver, Handle, KernelNode, SET_DEPENDENCIES, check,
+    ADD_DEPENDENCIES, CAPTURE_ACTIVE, Driver, Handle, KernelNode, MOVE_USER_OBJECT,
+    NO_DESTRUCTOR_SYNC, SET_DEPENDENCIES, check,
 };
 use super::error::Error;
-use super::lane::{Lane, Nodes};
+use super::lane::{Lane, Lease, Nodes};
 use super::launch::Work;
 use super::slot::{BATCH_JOBS, Job, Ring, THREADS};
 
@@ -58,6 +61,41 @@ impl Capture {
     pub(super) fn is_active(&self) -> bool {
         self.id != 0
     }
+}
+
+/// Asks CUDA to say when the graph of a lane's capture is gone, so that an engine may capture as often as it likes. Where it
+/// will not, the lane stays with the graph.
+pub(super) fn ask_for_lease(driver: &Driver, lane: &mut Lane, capture: &Capture) {
+    if !capture.is_active() || !matches!(lane.lease, Lease::NotAsked) {
+        return;
+    }
+    lane.lease = Lease::None;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::into_raw(is_over.clone()).cast_mut().cast::<c_void>();
+    let mut object = ptr::null_mut();
+    // SAFETY: a pointer that `lease_is_over` takes back, called once.
+    let code = unsafe {
+        (driver.user_object_create)(&mut object, theirs, lease_is_over, 1, NO_DESTRUCTOR_SYNC)
+    };
+    if code != 0 {
+        // SAFETY: made above, and nobody else has it.
+        drop(unsafe { Arc::from_raw(theirs.cast::<AtomicBool>()) });
+        return;
+    }
+    // SAFETY: a graph that is being captured, and an object of ours. If it is not retained it is left alone: to let it go
+    // would end the lease.
+    let code =
+        unsafe { (driver.graph_retain_user_object)(capture.graph, object, 1, MOVE_USER_OBJECT) };
+    if code == 0 {
+        lane.lease = Lease::Until(is_over);
+    }
+}
+
+/// Called by CUDA, from a thread of its own, when the graph and all that was made of it are gone.
+extern "C" fn lease_is_over(theirs: *mut c_void) {
+    // SAFETY: from `Arc::into_raw` in `ask_for_lease`, and CUDA calls this once.
+    let is_over = unsafe { Arc::from_raw(theirs.cast_const().cast::<AtomicBool>()) };
+    is_over.store(true, Ordering::Release);
 }
 
 fn node(work: &mut Work<'_>) -> KernelNode {

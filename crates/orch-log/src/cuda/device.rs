@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::buffers::{Deliveries, HostBuffers};
 use super::cache::Cache;
+use super::capture::Capture;
 use super::driver::{
-    ATTRIBUTE_MAJOR, ATTRIBUTE_MINOR, Driver, HOST_PORTABLE_AND_MAPPED, Handle, OUT_OF_MEMORY,
-    STREAM_NON_BLOCKING, check,
+    ATTRIBUTE_MAJOR, ATTRIBUTE_MINOR, ATTRIBUTE_READS_HOST, Driver, HOST_PORTABLE_AND_MAPPED,
+    Handle, INVALID_VALUE, OUT_OF_MEMORY, POINTER_MEMORY_TYPE, STREAM_NON_BLOCKING, check,
 };
 use super::error::Error;
 use super::lane::MAX_LANES;
@@ -51,10 +52,16 @@ pub(super) struct Device {
     /// Set once somebody counts passes, so that records say which one they belong to.
     pub(super) counts_steps: AtomicBool,
     pub(super) losses: Losses,
+    /// Records that the device was asked for outside of graphs.
+    pub(super) launched: AtomicU64,
+    /// Set once something was captured: how often a graph is replayed the engine alone knows.
+    pub(super) has_captured: AtomicBool,
     /// What the host tells the device and the other way round: records read so far, then for each lane how long its passes have
     /// waited. As the host sees it, and as the device does.
     mailbox: (*const u8, u64),
     pub(super) arch: i32,
+    /// Whether the device reads all of the host's memory.
+    reads_host: bool,
     own_stream: Handle,
 }
 
@@ -141,10 +148,17 @@ impl Device {
             state: Mutex::default(),
             counts_steps: AtomicBool::new(false),
             losses: Losses::default(),
+            launched: AtomicU64::new(0),
+            has_captured: AtomicBool::new(false),
             mailbox: (ptr::null(), 0),
-            arch: arch_of_current(driver)?,
+            arch: 0,
+            reads_host: false,
             own_stream: ptr::null_mut(),
         };
+        let attributes = [ATTRIBUTE_MAJOR, ATTRIBUTE_MINOR, ATTRIBUTE_READS_HOST];
+        let [major, minor, reads_host] = attributes_of_current(driver, attributes)?;
+        device.arch = 10 * major + minor;
+        device.reads_host = reads_host != 0;
         // SAFETY: room for the handle.
         check(unsafe { (driver.stream_create)(&mut device.own_stream, STREAM_NON_BLOCKING) })?;
         let slot_bytes = image_bytes(values, 8).next_multiple_of(64);
@@ -258,22 +272,41 @@ impl Device {
         Ok(())
     }
 
-    /// Device memory that holds `entries`, without touching any stream of the engine.
-    pub(super) fn table(&self, entries: &[Entry]) -> Result<u64, Error> {
+    /// Copies `entries` to device memory of ours, without touching any stream of the engine.
+    pub(super) fn fill(&self, table: u64, entries: &[Entry]) -> Result<(), Error> {
         let driver = &self.backend.driver;
-        let nbytes = size_of_val(entries);
-        let table = self.memory(nbytes)?;
-        // SAFETY: plain numbers, memory of ours of that size, and a stream of ours.
+        let (from, nbytes) = (entries.as_ptr().cast(), size_of_val(entries));
+        // SAFETY: plain numbers, memory of ours with room for them, and a stream of ours.
         unsafe {
             check((driver.copy_to_device)(
                 table,
-                entries.as_ptr().cast(),
+                from,
                 nbytes,
                 self.own_stream,
             ))?;
             check((driver.stream_synchronize)(self.own_stream))?;
         }
-        Ok(table)
+        Ok(())
+    }
+
+    /// Whether the device can read what lies at `address`, as far as CUDA knows.
+    pub(super) fn can_read(&self, address: u64) -> bool {
+        let mut kind = 0u32;
+        let kind = ptr::from_mut(&mut kind).cast();
+        // SAFETY: room for the number that this attribute is.
+        let code = unsafe {
+            (self.backend.driver.pointer_get_attribute)(kind, POINTER_MEMORY_TYPE, address)
+        };
+        code != INVALID_VALUE || self.reads_host
+    }
+
+    /// Notes that the device was asked for `records`, or is at each replay of what is captured.
+    pub(super) fn expect(&self, capture: &Capture, records: u64) {
+        if capture.is_active() {
+            self.has_captured.store(true, Ordering::Relaxed);
+        } else {
+            self.launched.fetch_add(records, Ordering::Relaxed);
+        }
     }
 
     /// Counts what was put off for passes that have not ended: the process ends.
@@ -294,21 +327,17 @@ impl Device {
     }
 }
 
-fn arch_of_current(driver: &Driver) -> Result<i32, Error> {
-    let (mut device, mut major, mut minor) = (0, 0, 0);
-    // SAFETY: room for a number each.
-    unsafe {
-        check((driver.context_get_device)(&mut device))?;
-        check((driver.device_get_attribute)(
-            &mut major,
-            ATTRIBUTE_MAJOR,
-            device,
-        ))?;
-        check((driver.device_get_attribute)(
-            &mut minor,
-            ATTRIBUTE_MINOR,
-            device,
-        ))?;
+fn attributes_of_current<const N: usize>(
+    driver: &Driver,
+    attributes: [i32; N],
+) -> Result<[i32; N], Error> {
+    let mut device = 0;
+    // SAFETY: room for a number.
+    check(unsafe { (driver.context_get_device)(&mut device) })?;
+    let mut values = [0; N];
+    for (value, attribute) in values.iter_mut().zip(attributes) {
+        // SAFETY: room for a number.
+        check(unsafe { (driver.device_get_attribute)(value, attribute, device) })?;
     }
-    Ok(10 * major + minor)
+    Ok(values)
 }

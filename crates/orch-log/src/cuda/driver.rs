@@ -23,6 +23,11 @@ pub(super) struct KernelNode {
 
 pub(super) const ATTRIBUTE_MAJOR: c_int = 75;
 pub(super) const ATTRIBUTE_MINOR: c_int = 76;
+pub(super) const ATTRIBUTE_READS_HOST: c_int = 88;
+/// The kind of memory that a pointer is of.
+pub(super) const POINTER_MEMORY_TYPE: c_int = 2;
+/// Of a pointer: CUDA does not know it.
+pub(super) const INVALID_VALUE: c_int = 1;
 pub(super) const CAPTURE_MODE_RELAXED: c_int = 2;
 pub(super) const OUT_OF_MEMORY: DriverError = DriverError(2);
 pub(super) const CAPTURE_ACTIVE: c_int = 1;
@@ -33,6 +38,13 @@ pub(super) const EVENT_WITHOUT_TIME: c_uint = 2;
 pub(super) const ADD_DEPENDENCIES: c_uint = 0;
 /// Replace it.
 pub(super) const SET_DEPENDENCIES: c_uint = 1;
+
+/// Nobody waits for a user object's destructor.
+pub(super) const NO_DESTRUCTOR_SYNC: c_uint = 1;
+/// The graph gets our reference to a user object.
+pub(super) const MOVE_USER_OBJECT: c_uint = 1;
+/// The stream that each thread has one of, though its handle is the same in all.
+pub(super) const STREAM_PER_THREAD: usize = 2;
 
 functions! {
     /// By the names that every driver since CUDA 12.0 exports: versions of a function that came later do the same here.
@@ -45,6 +57,7 @@ functions! {
         context_get_device: "cuCtxGetDevice" (*mut c_int);
         context_synchronize: "cuCtxSynchronize" ();
         device_get_attribute: "cuDeviceGetAttribute" (*mut c_int, c_int, c_int);
+        pointer_get_attribute: "cuPointerGetAttribute" (*mut c_void, c_int, u64);
         exchange_capture_mode: "cuThreadExchangeStreamCaptureMode" (*mut c_int);
         allocate: "cuMemAlloc_v2" (*mut u64, usize);
         host_register: "cuMemHostRegister_v2" (*mut c_void, usize, c_uint);
@@ -66,6 +79,8 @@ functions! {
         );
         graph_add_kernel: "cuGraphAddKernelNode_v2" (*mut Handle, Handle, *const Handle, usize, *const KernelNode);
         graph_set_kernel: "cuGraphKernelNodeSetParams_v2" (Handle, *const KernelNode);
+        user_object_create: "cuUserObjectCreate" (*mut Handle, *mut c_void, extern "C" fn(*mut c_void), c_uint, c_uint);
+        graph_retain_user_object: "cuGraphRetainUserObject" (Handle, Handle, c_uint, c_uint);
         graph_add_dependencies: "cuGraphAddDependencies" (Handle, *const Handle, *const Handle, usize);
     }
 }

@@ -57,6 +57,16 @@ pub(super) fn enqueue(
     let mut state = device.state.lock().unwrap_or_else(PoisonError::into_inner);
     let state = &mut *state;
     let capture = Capture::of(&device.backend.driver, stream);
+    // To read the host's memory would end the engine's context. Memory of a graph CUDA may not know yet.
+    if !capture.is_active() {
+        let is_read = (tensor.is_known || tensor.count == 0 || device.can_read(tensor.address))
+            && (position.is_known || device.can_read(position.counter));
+        if !is_read {
+            return Err(Error::HostMemory);
+        }
+    }
+    let driver = &device.backend.driver;
+    capture::ask_for_lease(driver, state.lane(device, stream, capture.id)?, &capture);
     let full = detail == Detail::Full && tensor.count > 0;
     let mut mode = device.settings.mode;
     // Outside of graphs a copy, two events and a launch cost the host more than the reading costs the stream.
@@ -136,11 +146,14 @@ fn read(
         threads: THREADS,
         arguments: &mut arguments,
     };
-    if mode != Mode::InStream {
-        return launch_beside(driver, lane, work);
+    if mode == Mode::InStream {
+        join(driver, lane)?;
+        launch(driver, stream, work)?;
+    } else {
+        launch_beside(driver, lane, work)?;
     }
-    join(driver, lane)?;
-    launch(driver, stream, work)
+    device.expect(capture, 1);
+    Ok(())
 }
 
 impl Device {

@@ -9,6 +9,8 @@ pub(super) enum Error {
     Driver(DriverError),
     /// No CUDA, no compiler, or a device that the kernels do not run on.
     Unavailable(String),
+    /// An address of the host's, where the device's should be.
+    HostMemory,
     /// More streams and captures, or more logging calls, than there is room for.
     TooMany,
 }

@@ -1,18 +1,55 @@
 //! What one engine stream, or one graph that is being captured, needs of the device.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use super::buffers::HostBuffers;
-use super::driver::Handle;
+use super::driver::{Handle, STREAM_PER_THREAD};
 use super::slot::{Batch, Entry, Scratch};
 
 /// The most streams and captures of one context.
 pub(super) const MAX_LANES: usize = 1024;
 
+/// A stream, as far as its handle tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StreamId {
+    handle: Handle,
+    /// Of the stream that each thread has one of the calling thread's number, else 0.
+    thread: u64,
+}
+
+impl StreamId {
+    pub(super) fn of(handle: Handle) -> Self {
+        static THREADS: AtomicU64 = AtomicU64::new(1);
+        thread_local! {
+            static NUMBER: u64 = THREADS.fetch_add(1, Ordering::Relaxed);
+        }
+        let thread = if handle.addr() == STREAM_PER_THREAD {
+            NUMBER.with(|number| *number)
+        } else {
+            0
+        };
+        Self { handle, thread }
+    }
+}
+
+/// Says when the graph of a capture, and all that was made of it, is gone.
+pub(super) enum Lease {
+    NotAsked,
+    /// CUDA does not tell.
+    None,
+    /// Set by then.
+    Until(Arc<AtomicBool>),
+}
+
 /// A stream (`capture` 0) or a capture of it. Kernels of one lane run one after the other, also when a graph is
-/// replayed, so they share its scratch; those of two lanes may overlap. Lanes live as long as the process:
-/// a graph may be replayed at any time.
+/// replayed, so they share its scratch; those of two lanes may overlap. Lanes of streams live as long as the process, those of
+/// captures until their graph is gone: it may be replayed at any time.
 pub(super) struct Lane {
     pub(super) stream: Handle,
+    pub(super) id: StreamId,
     pub(super) capture: u64,
+    pub(super) lease: Lease,
     pub(super) index: u32,
     pub(super) scratch: Scratch,
     /// On the device: deliveries so far.
@@ -30,6 +67,29 @@ pub(super) struct Lane {
     /// Snapshots before this have been delivered.
     pub(super) delivered: u64,
     pub(super) buffers: Option<HostBuffers>,
+    /// Tables that its graph reads: device memory, and for how many entries each has room.
+    pub(super) tables: Vec<(u64, usize)>,
+    pub(super) tables_used: usize,
+}
+
+impl Lane {
+    /// Whether it can be another capture's.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(&self.lease, Lease::Until(is_over) if is_over.load(Ordering::Acquire))
+    }
+
+    /// Makes it another capture's. What it has on the device and on the host it keeps.
+    pub(super) fn begin_again(&mut self, stream: Handle, capture: u64) {
+        self.stream = stream;
+        self.id = StreamId::of(stream);
+        self.capture = capture;
+        self.lease = Lease::NotAsked;
+        self.nodes = Nodes::none();
+        self.put_off = PutOff::default();
+        self.used = 0;
+        self.delivered = 0;
+        self.tables_used = 0;
+    }
 }
 
 /// A stream beside the engine's, for work outside of graphs.

@@ -44,7 +44,7 @@ pub(super) fn log<D: DeviceData>(
     let dtype = event.dtype.or(D::ELEMENT);
     let (Some(of), Some(strides)) = (
         dtype.and_then(|dtype| element_type(D::ELEMENT, dtype)),
-        strides_of(call.strides, event.shape),
+        strides_of(call.strides, event.shape, call.count),
     ) else {
         let _ = recorder.refuse();
         return;
@@ -56,6 +56,7 @@ pub(super) fn log<D: DeviceData>(
             call.data.with_address(stream.cudarc(), |address| {
                 let tensor = Tensor {
                     address,
+                    is_known: D::IS_KNOWN,
                     of,
                     count: call.count,
                     shape,

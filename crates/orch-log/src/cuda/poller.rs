@@ -12,7 +12,7 @@ use super::error::Error;
 use super::nvrtc;
 use super::reader::Reader;
 use super::settings::DeviceSettings;
-use crate::recorder::{Loss, Recorder};
+use crate::recorder::{Loss, Recorder, process_id};
 use crate::settings::Values;
 
 /// Contexts of one process that can be logged from.
@@ -65,6 +65,12 @@ impl Poller {
         stream: Handle,
     ) -> Result<&'static Device, Error> {
         let backend = self.backend.as_ref().map_err(Clone::clone)?;
+        let owner = self.owner.load(Ordering::Relaxed);
+        if owner != 0 && owner != process_id() {
+            return Err(Error::Unavailable(
+                "after a fork the child has no CUDA".to_owned(),
+            ));
+        }
         let (mut context, mut id) = (ptr::null_mut(), 0);
         // SAFETY: a stream of the engine's, and room for what is asked.
         unsafe {
@@ -77,11 +83,6 @@ impl Poller {
                 break;
             };
             if device.id == id {
-                if self.owner.load(Ordering::Relaxed) != std::process::id() {
-                    return Err(Error::Unavailable(
-                        "after a fork the child has no CUDA".to_owned(),
-                    ));
-                }
                 return Ok(device);
             }
         }
@@ -153,7 +154,7 @@ impl Poller {
     }
 
     fn start_thread(&'static self) -> Result<(), Error> {
-        let this = std::process::id();
+        let this = process_id();
         if self.owner.swap(this, Ordering::Relaxed) == this {
             return Ok(());
         }
@@ -179,7 +180,7 @@ impl Poller {
 
     /// What the engine left running may still log for a moment; it is not waited for if it does not.
     fn at_exit(&self) {
-        if self.owner.load(Ordering::Relaxed) != std::process::id() {
+        if self.owner.load(Ordering::Relaxed) != process_id() {
             return;
         }
         self.stopping.store(true, Ordering::Release);
@@ -189,10 +190,10 @@ impl Poller {
             tries += 1;
             thread::sleep(Duration::from_millis(1));
         }
-        for reader in lock(&self.readers).iter() {
+        for reader in lock(&self.readers).iter_mut() {
             reader.device().give_up();
+            reader.end();
         }
-        self.drain(true);
     }
 
     fn drain(&self, last_chance: bool) -> usize {
@@ -214,7 +215,7 @@ impl Poller {
 
     /// Waits until the devices have finished and all that they logged is in the trace.
     pub(super) fn finish(&self) {
-        if self.owner.load(Ordering::Relaxed) != std::process::id() {
+        if self.owner.load(Ordering::Relaxed) != process_id() {
             return;
         }
         let devices: Vec<_> = lock(&self.readers).iter().map(Reader::device).collect();
@@ -229,7 +230,11 @@ impl Poller {
 /// Counts a tensor that could not be logged, and says once why nothing can be.
 pub(super) fn tell(recorder: &Recorder, error: &Error) {
     static TOLD: AtomicBool = AtomicBool::new(false);
-    recorder.lose_records(1, Loss::DEVICE);
+    let why = match error {
+        Error::HostMemory => Loss::HOST_MEMORY,
+        _ => Loss::DEVICE,
+    };
+    recorder.lose_records(1, why);
     if let Error::Unavailable(why) = error
         && !TOLD.swap(true, Ordering::Relaxed)
     {

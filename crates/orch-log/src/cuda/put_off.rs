@@ -11,6 +11,7 @@ use super::capture::{self, Capture};
 use super::device::Device;
 use super::driver::Handle;
 use super::error::Error;
+use super::lane::Lane;
 use super::launch::{Work, join, launch};
 use super::program::Program;
 use super::slot::{BATCH_JOBS, Batch, Entry, Job, THREADS};
@@ -59,7 +60,9 @@ pub(super) fn read(
     } else {
         read_batch(device, state, stream, &entries)
     };
-    if outcome.is_err() {
+    if outcome.is_ok() {
+        device.expect(capture, entries.len() as u64);
+    } else {
         // One is counted by whoever gets the error.
         let others = entries.len() as u64 - 1;
         device.losses.failed.fetch_add(others, Ordering::Relaxed);
@@ -146,8 +149,8 @@ fn read_table(
 ) -> Result<(), Error> {
     let driver = &device.backend.driver;
     let kernel = state.kernel(device, Program::Table)?;
-    let mut table = device.table(entries)?;
     let lane = state.lane(device, stream, capture.id)?;
+    let mut table = table_of(device, lane, entries)?;
     let (mut ring, mut scratch) = (device.ring, lane.scratch);
     let mut arguments = [
         ptr::from_mut(&mut table).cast::<c_void>(),
@@ -161,4 +164,24 @@ fn read_table(
         arguments: &mut arguments,
     };
     capture::add_after(driver, lane, capture.clone(), work)
+}
+
+/// Device memory of the lane's that holds `entries`. What a graph that is gone has left is used again.
+fn table_of(device: &Device, lane: &mut Lane, entries: &[Entry]) -> Result<u64, Error> {
+    let left = &lane.tables[lane.tables_used..];
+    let found = left.iter().position(|(_, room)| *room >= entries.len());
+    let at = match found {
+        Some(index) => lane.tables_used + index,
+        None => {
+            let room = entries.len().next_power_of_two();
+            let table = device.memory(room * size_of::<Entry>())?;
+            lane.tables.push((table, room));
+            lane.tables.len() - 1
+        }
+    };
+    lane.tables.swap(lane.tables_used, at);
+    let (table, _) = lane.tables[lane.tables_used];
+    lane.tables_used += 1;
+    device.fill(table, entries)?;
+    Ok(table)
 }

@@ -82,6 +82,41 @@ impl Reader {
         written
     }
 
+    /// Writes what has arrived from a device that nothing more comes from, and counts what it was asked for and never brought.
+    pub(super) fn end(&mut self) {
+        loop {
+            while self.drain(true) > 0 {}
+            if !self.step_over_a_gap() {
+                break;
+            }
+        }
+        let launched = self.device.launched.load(Ordering::Relaxed);
+        if !self.device.has_captured.load(Ordering::Relaxed) {
+            let missing = launched.saturating_sub(self.next);
+            self.recorder.lose_records(missing, Loss::NEVER_CAME);
+        }
+    }
+
+    /// Goes on behind a record whose number was drawn and that was not written, since its kernel came to an end before.
+    fn step_over_a_gap(&mut self) -> bool {
+        let ahead = self.next + 1..self.next + u64::from(self.device.ring.slot_count);
+        let mut written = ahead.filter(|number| self.sequence(*number) == number + 1);
+        let Some(number) = written.next() else {
+            return false;
+        };
+        self.recorder
+            .lose_records(number - self.next, Loss::NEVER_CAME);
+        self.next = number;
+        true
+    }
+
+    /// Whether so much lies behind the next record that it cannot wait for its payload: an engine that ends no pass would
+    /// lose records too.
+    fn is_pressed(&self) -> bool {
+        let ahead = self.next + u64::from(self.device.ring.slot_count) / 16 * 15;
+        self.sequence(ahead) > ahead
+    }
+
     fn lose_payloads(&mut self, payloads: u64, why: Loss) {
         self.recorder.lose_payloads(payloads, why);
         self.untold += payloads;
@@ -97,7 +132,7 @@ impl Reader {
                     if !last_chance && self.half_tries < PATIENCE {
                         return written;
                     }
-                    self.recorder.lose_records(1, Loss::OVERTAKEN);
+                    self.recorder.lose_records(1, Loss::NEVER_CAME);
                 }
                 Found::Record => {
                     if !self.write(last_chance) {
@@ -197,9 +232,9 @@ impl Reader {
             let deliveries = &self.device.deliveries;
             if site.is_wanted(self.recorder, slot.token_idx, n_tokens) {
                 match self.passes.find(deliveries, self.recorder, &slot, site.of) {
-                    Payload::Coming if !last_chance => return false,
+                    Payload::Coming if !last_chance && !self.is_pressed() => return false,
                     Payload::Here(place) => payload = Some(place),
-                    Payload::Coming => self.lose_payloads(1, Loss::OVERTAKEN_PAYLOAD),
+                    Payload::Coming => self.lose_payloads(1, Loss::UNDELIVERED),
                     Payload::Lost(why) => self.lose_payloads(1, why),
                 }
             } else {

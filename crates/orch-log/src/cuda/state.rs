@@ -8,7 +8,7 @@ use super::cache::Key;
 use super::device::{Backend, Device};
 use super::driver::{Driver, EVENT_WITHOUT_TIME, Handle, STREAM_NON_BLOCKING, check};
 use super::error::Error;
-use super::lane::{Lane, MAX_LANES, Nodes, PutOff, Side};
+use super::lane::{Lane, Lease, MAX_LANES, Nodes, PutOff, Side, StreamId};
 use super::nvrtc::Binary;
 use super::program::{Common, Program, Type};
 use super::slot::{COUNTER_BYTES, MAX_BLOCKS, PARTIAL_BYTES, Scratch};
@@ -31,24 +31,32 @@ impl State {
         stream: Handle,
         capture: u64,
     ) -> Result<&mut Lane, Error> {
-        let known = self
-            .lanes
-            .iter()
-            .rposition(|lane| lane.stream == stream && lane.capture == capture);
-        let index = match known {
+        let id = StreamId::of(stream);
+        let is_it = |lane: &Lane| lane.id == id && lane.capture == capture;
+        let index = match self.lanes.iter().rposition(is_it) {
             Some(index) => index,
-            None => {
-                if self.lanes.len() == MAX_LANES {
-                    return Err(Error::TooMany);
-                }
-                // A stream is in one capture at a time: those before are over.
-                self.give_up(device, |lane| lane.stream == stream && lane.capture != 0);
-                let lane = Lane::create(device, stream, capture, self.lanes.len() as u32)?;
-                self.lanes.push(lane);
-                self.lanes.len() - 1
-            }
+            None => self.new_lane(device, stream, capture)?,
         };
         Ok(&mut self.lanes[index])
+    }
+
+    #[cold]
+    fn new_lane(&mut self, device: &Device, stream: Handle, capture: u64) -> Result<usize, Error> {
+        // A stream is in one capture at a time: those before are over.
+        let id = StreamId::of(stream);
+        self.give_up(device, |lane| lane.id == id && lane.capture != 0);
+        let free = self.lanes.iter().position(Lane::is_free);
+        if let Some(index) = free.filter(|_| capture != 0) {
+            self.give_up(device, |lane| lane.is_free());
+            self.lanes[index].begin_again(stream, capture);
+            return Ok(index);
+        }
+        if self.lanes.len() == MAX_LANES {
+            return Err(Error::TooMany);
+        }
+        let lane = Lane::create(device, stream, capture, self.lanes.len() as u32)?;
+        self.lanes.push(lane);
+        Ok(self.lanes.len() - 1)
     }
 
     /// Counts what was put off for passes that have not ended and will not.
@@ -154,7 +162,9 @@ impl Lane {
         device.clear(counters, COUNTER_BYTES)?;
         Ok(Self {
             stream,
+            id: StreamId::of(stream),
             capture,
+            lease: Lease::NotAsked,
             index,
             scratch: Scratch {
                 partials: scratch,
@@ -171,6 +181,8 @@ impl Lane {
             used: 0,
             delivered: 0,
             buffers: None,
+            tables: Vec::new(),
+            tables_used: 0,
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::buffers::HostBuffers;
-use super::capture::Capture;
+use super::capture::{self, Capture};
 use super::device::Device;
 use super::driver::Handle;
 use super::error::Error;
@@ -25,21 +25,21 @@ pub(super) fn end_step(device: &Device, detail: Detail, stream: Handle) -> Resul
     let mut state = device.state.lock().unwrap_or_else(PoisonError::into_inner);
     let driver = &device.backend.driver;
     let capture = Capture::of(driver, stream);
+    capture::ask_for_lease(driver, state.lane(device, stream, capture.id)?, &capture);
     let put_off = put_off::read_all(device, &mut state, stream, &capture);
     let capture = capture.id;
     let next_step = state.common_kernel(device, Common::NextStep)?;
     let lane = state.lane(device, stream, capture)?;
-    let (is_full, is_waiting) = (
-        detail == Detail::Full && lane.used != lane.delivered,
-        device.settings.wait_ns > 0,
-    );
-    let delivered = if is_full {
-        deliver_snapshots(device, &mut state, stream, capture)
-    } else if is_waiting {
-        wait_for_host(device, &mut state, stream, capture, None)
-    } else {
-        Ok(())
-    };
+    let is_full = detail == Detail::Full && lane.used != lane.delivered;
+    let mut delivered = Ok(());
+    if is_full {
+        delivered = deliver_snapshots(device, &mut state, stream, capture);
+    }
+    if device.settings.wait_ns > 0 {
+        // Records wait for their payloads: for the host to have read them these must have been brought.
+        let waited = wait_for_host(device, &mut state, stream, capture, None);
+        delivered = delivered.and(waited);
+    }
     let lane = state.lane(device, stream, capture)?;
     let mut step = device.ring.step;
     let mut arguments = [ptr::from_mut(&mut step).cast::<c_void>()];
@@ -104,7 +104,7 @@ fn deliver_snapshots(
     launch_last(&device.backend.driver, lane, work)
 }
 
-/// Lets the pass wait until the ring has room and, where there are `buffers`, the next of them is free.
+/// Lets the pass wait: where there are `buffers` until the next of them is free, else until the ring has room.
 fn wait_for_host(
     device: &Device,
     state: &mut State,
@@ -123,6 +123,7 @@ fn wait_for_host(
         ..Backlog::default()
     };
     if let Some(buffers) = buffers {
+        backlog.most_records = u64::MAX;
         backlog.pass = lane.pass;
         backlog.taken = buffers.device_taken();
         backlog.buffer_count = buffers.count as u32;

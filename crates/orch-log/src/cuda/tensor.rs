@@ -8,6 +8,8 @@ use crate::format::{Dtype, Shape};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tensor {
     pub(super) address: u64,
+    /// The device can read it for sure.
+    pub(super) is_known: bool,
     pub(super) of: Type,
     pub(super) count: u64,
     pub(super) shape: [u64; AXES],
@@ -36,7 +38,7 @@ pub(super) fn element_type(in_memory: Option<Dtype>, dtype: Dtype) -> Option<Typ
     }
 }
 
-/// The axes of `shape`; one axis of `count` elements where it is none of that many.
+/// The axes of `shape`, which need not be those of `count` elements; one of that many where it says none.
 pub(super) fn axes_of(shape: Shape<'_>, count: u64) -> ([u64; AXES], usize) {
     let mut axes = [0; AXES];
     let dims: Option<usize> = match shape {
@@ -50,14 +52,8 @@ pub(super) fn axes_of(shape: Shape<'_>, count: u64) -> ([u64; AXES], usize) {
         Shape::Dims(_) | Shape::FromView => None,
     };
     match dims {
-        Some(dims)
-            if axes[..dims]
-                .iter()
-                .try_fold(1u64, |n, dim| n.checked_mul(*dim))
-                == Some(count) =>
-        {
-            (axes, dims)
-        }
+        // Elements are found by dividing by the axes.
+        Some(dims) if count == 0 || !axes[..dims].contains(&0) => (axes, dims),
         _ => {
             axes = [0; AXES];
             axes[0] = count;
@@ -90,7 +86,7 @@ pub(super) fn row_major(shape: &[u64; AXES], axes: usize) -> [i64; AXES] {
     strides
 }
 
-/// Strides as the kernel takes them; the outer none where they do not fit the shape.
+/// Strides as the kernel takes them; the outer none where they do not fit the shape, or that not the elements.
 #[expect(
     clippy::option_option,
     reason = "no strides is as good an answer as some"
@@ -98,6 +94,7 @@ pub(super) fn row_major(shape: &[u64; AXES], axes: usize) -> [i64; AXES] {
 pub(super) fn strides_of(
     strides: Option<&[isize]>,
     shape: Shape<'_>,
+    count: u64,
 ) -> Option<Option<[i64; AXES]>> {
     let Some(strides) = strides else {
         return Some(None);
@@ -105,7 +102,10 @@ pub(super) fn strides_of(
     let Shape::Dims(dims) = shape else {
         return None;
     };
-    if dims.len() != strides.len() || dims.len() > AXES {
+    let all = dims
+        .iter()
+        .try_fold(1, |all: u64, dim| all.checked_mul(*dim as u64));
+    if dims.len() != strides.len() || dims.len() > AXES || all != Some(count) {
         return None;
     }
     let mut all = [0; AXES];

@@ -16,6 +16,8 @@ mod thread;
 pub(crate) use device::{Block, DeviceBlock};
 pub use digest::Digest;
 #[cfg(feature = "cuda")]
+pub(crate) use fork::process_id;
+#[cfg(feature = "cuda")]
 pub(crate) use sink::Loss;
 pub use status::{Logged, Status};
 

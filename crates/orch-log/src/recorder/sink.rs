@@ -70,6 +70,12 @@ const NO_SNAPSHOT: i32 = -4;
 const OVERTAKEN_PAYLOAD: i32 = -5;
 /// Stands for "a pass did not end".
 const NO_END: i32 = -6;
+/// Stands for "the device came to an end before".
+const NEVER_CAME: i32 = -7;
+/// Stands for "no pass brought the payload".
+const UNDELIVERED: i32 = -8;
+/// Stands for "host memory where the device's should be".
+const HOST_MEMORY: i32 = -9;
 
 /// Why a record or a payload that a device was to bring is not in the trace.
 #[cfg(feature = "cuda")]
@@ -80,13 +86,19 @@ pub(crate) struct Loss(i32);
 impl Loss {
     /// A call of CUDA's failed.
     pub(crate) const DEVICE: Self = Self(DEVICE);
-    /// A later record took its place before it was read, or it never came.
+    /// An address was of the host's memory.
+    pub(crate) const HOST_MEMORY: Self = Self(HOST_MEMORY);
+    /// A kernel crashed, or the program ended, before the device had written it.
+    pub(crate) const NEVER_CAME: Self = Self(NEVER_CAME);
+    /// A later record took its place before it was read.
     pub(crate) const OVERTAKEN: Self = Self(OVERTAKEN);
     /// The pass at whose end it was to be read had none.
     pub(crate) const NO_END: Self = Self(NO_END);
     /// There was no room for a copy on the device.
     pub(crate) const NO_SNAPSHOT: Self = Self(NO_SNAPSHOT);
-    /// A later pass took the payload's place before it was read, or it never came.
+    /// The pass had no end at which it was to be brought.
+    pub(crate) const UNDELIVERED: Self = Self(UNDELIVERED);
+    /// A later pass took the payload's place before it was read.
     pub(crate) const OVERTAKEN_PAYLOAD: Self = Self(OVERTAKEN_PAYLOAD);
     /// The byte limit.
     pub(super) const LIMIT: Self = Self(LIMIT);
@@ -361,6 +373,15 @@ fn error_of(code: i32) -> Option<io::Error> {
         )),
         OVERTAKEN_PAYLOAD => Some(io::Error::other(
             "the device brought payloads faster than the host could write them: set ORCH_LOG_CUDA_BUFFERS or ORCH_LOG_CUDA_WAIT",
+        )),
+        HOST_MEMORY => Some(io::Error::other(
+            "an address is of the host's memory, where the device's should be",
+        )),
+        NEVER_CAME => Some(io::Error::other(
+            "the device was asked for records that never came: a kernel crashed, or the program ended before",
+        )),
+        UNDELIVERED => Some(io::Error::other(
+            "payloads are brought at the end of a pass, and one had none: call orch_log_cuda_step!",
         )),
         NO_END => Some(io::Error::other(
             "with ORCH_LOG_CUDA_MODE=side a pass is read at its end, and one had none: call orch_log_cuda_step!",

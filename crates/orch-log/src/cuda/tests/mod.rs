@@ -3,6 +3,7 @@
 
 mod cache;
 mod compile;
+mod ends;
 mod fake;
 mod graphs;
 mod passes;

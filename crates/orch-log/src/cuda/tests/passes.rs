@@ -12,6 +12,7 @@ use crate::cuda::program::Type;
 use crate::cuda::reader::Reader;
 use crate::cuda::settings::{DeviceSettings, Mode};
 use crate::cuda::step::end_step;
+use crate::cuda::tensor::Tensor;
 use crate::format::Event;
 use crate::settings::Detail;
 
@@ -23,7 +24,10 @@ fn in_mode(machine: &Machine, mode: Mode) -> &'static Device {
 }
 
 fn log_in(device: &Device, stream: Handle, name: &str, data: &[f32]) {
-    let at = tensor(data, Type::F32);
+    let at = Tensor {
+        is_known: true,
+        ..tensor(data, Type::F32)
+    };
     let event = Event::new(name, 0);
     enqueue(device, Detail::Stats, &event, &at, 0.into(), stream).unwrap();
 }
@@ -176,7 +180,7 @@ fn two_streams_of_one_capture() {
         }
     };
     let log = |stream, name: &str, buffer: &Arc<Vec<AtomicU32>>| {
-        let at = crate::cuda::tensor::Tensor {
+        let at = Tensor {
             address: buffer.as_ptr().expose_provenance() as u64,
             ..tensor(&[0f32; 20], Type::F32)
         };

@@ -11,7 +11,7 @@ use crate::cuda::program::Type;
 use crate::cuda::reader::Reader;
 use crate::cuda::settings::{DeviceSettings, Mode};
 use crate::cuda::step::end_step;
-use crate::cuda::tensor::{Tensor, axes_of, element_type};
+use crate::cuda::tensor::{Tensor, axes_of, element_type, strides_of};
 use crate::format::{Dtype, Event, Shape};
 use crate::settings::{Detail, Settings};
 use crate::tensor::{Element, TensorView};
@@ -60,6 +60,7 @@ pub(super) fn tensor<T: Element>(data: &[T], of: Type) -> Tensor {
     let (shape, axes) = axes_of(Shape::FromView, data.len() as u64);
     Tensor {
         address: data.as_ptr().expose_provenance() as u64,
+        is_known: false,
         of,
         count: data.len() as u64,
         shape,
@@ -314,17 +315,90 @@ fn what_dtype_and_shape_mean() {
         axes_of(Shape::Dims(&[2, 3]), 6),
         ([2, 3, 0, 0, 0, 0, 0, 0], 2)
     );
-    for wrong in [
-        Shape::Text("[2,4]"),
-        Shape::Text("2,3"),
-        Shape::Dims(&[7]),
-        Shape::FromView,
-    ] {
+    // As the caller says it, though it does not fit.
+    assert_eq!(
+        axes_of(Shape::Text("[2,4]"), 6),
+        ([2, 4, 0, 0, 0, 0, 0, 0], 2)
+    );
+    assert_eq!(axes_of(Shape::Dims(&[7]), 6), ([7, 0, 0, 0, 0, 0, 0, 0], 1));
+    for unclear in [Shape::Text("2,3"), Shape::Dims(&[0, 6]), Shape::FromView] {
         assert_eq!(
-            axes_of(wrong, 6),
+            axes_of(unclear, 6),
             ([6, 0, 0, 0, 0, 0, 0, 0], 1),
-            "{wrong:?}"
+            "{unclear:?}"
         );
     }
+    let dims = [2, 3];
+    assert_eq!(strides_of(None, Shape::Text("?"), 6), Some(None));
+    assert_eq!(strides_of(Some(&[3, 1]), Shape::Dims(&dims), 6), Some(None));
+    let transposed = [1, 2, 0, 0, 0, 0, 0, 0];
+    assert_eq!(
+        strides_of(Some(&[1, 2]), Shape::Dims(&dims), 6),
+        Some(Some(transposed))
+    );
+    // What does not fit would be read where nothing is.
+    assert_eq!(strides_of(Some(&[1, 2]), Shape::Dims(&dims), 7), None);
+    assert_eq!(strides_of(Some(&[1]), Shape::Dims(&dims), 6), None);
     assert_eq!(axes_of(Shape::Text("[]"), 1), ([0; 8], 0));
+}
+
+/// At any address, whatever the caller says of the shape.
+#[test]
+fn shapes_that_do_not_fit_are_as_on_the_host() {
+    let machine = Machine::new();
+    let device = machine.device(DeviceSettings::default());
+    let trace = Trace::new(Detail::Stats);
+    let mut reader = Reader::new(device, trace.recorder);
+    let data: Vec<i32> = (0..300).collect();
+    let shifted: Vec<u8> = std::iter::once(0)
+        .chain(data.iter().flat_map(|x| x.to_ne_bytes()))
+        .collect();
+    for dims in [&[7][..], &[3, 11], &[], &[300, 2]] {
+        for address in [
+            data.as_ptr().expose_provenance(),
+            shifted.as_ptr().expose_provenance() + 1,
+        ] {
+            let event = Event::new("x", 7).shape(dims);
+            let (shape, axes) = axes_of(Shape::Dims(dims), 300);
+            let at = Tensor {
+                address: address as u64,
+                shape,
+                axes,
+                ..tensor(&data, Type::I32)
+            };
+            enqueue(device, Detail::Stats, &event, &at, 7.into(), STREAM).unwrap();
+            assert_eq!(reader.drain(false), 1);
+            let _ = trace.recorder.log(&event, TensorView::new(&data));
+            let lines = trace.lines();
+            assert_eq!(lines[lines.len() - 2], lines[lines.len() - 1]);
+        }
+    }
+}
+
+#[test]
+fn host_memory_is_refused() {
+    let machine = Machine::new();
+    let device = machine.device(DeviceSettings::default());
+    let trace = Trace::new(Detail::Stats);
+    let mut reader = Reader::new(device, trace.recorder);
+    let (data, counter) = ([1.0f32; 4], [3i32]);
+    let at = tensor(&data, Type::F32);
+    let position = Position::counter_i32(counter.as_ptr().expose_provenance() as u64, 0);
+    let event = Event::new("x", 0);
+    let mut log = |at: &Tensor, position| {
+        let outcome = enqueue(device, Detail::Stats, &event, at, position, STREAM);
+        (outcome, reader.drain(false))
+    };
+    for address in [at.address, position.counter] {
+        fake::with(|fake| fake.host_memory = address);
+        assert_eq!(log(&at, position), (Err(Error::HostMemory), 0));
+    }
+    // Nobody asks of memory that is the device's by its type.
+    let known = Tensor {
+        is_known: true,
+        ..at
+    };
+    fake::with(|fake| fake.host_memory = at.address);
+    assert_eq!(log(&known, position), (Ok(()), 1));
+    assert!(machine.is_as_before());
 }

@@ -5,7 +5,7 @@ use std::ptr;
 
 use super::work::{Work, write};
 use super::{Node, handle, index, memory, with};
-use crate::cuda::driver::{Driver, Handle, KernelNode, SET_DEPENDENCIES};
+use crate::cuda::driver::{Driver, Handle, INVALID_VALUE, KernelNode, SET_DEPENDENCIES};
 
 const OUT_OF_MEMORY: i32 = 2;
 const INVALID_IMAGE: i32 = 200;
@@ -36,6 +36,12 @@ fake! {
     context_get_device(device: *mut c_int) { store(device, 0) }
     context_synchronize() { 0 }
     device_get_attribute(value: *mut c_int, attribute: c_int, _device: c_int) { store(value, if attribute == 75 { 9 } else { 0 }) }
+    pointer_get_attribute(kind: *mut c_void, _attribute: c_int, address: u64) {
+        if with(|fake| fake.host_memory == address) {
+            return INVALID_VALUE;
+        }
+        store(kind.cast(), 2u32)
+    }
     exchange_capture_mode(mode: *mut c_int) {
         // SAFETY: a mode of the logger's.
         let wanted = unsafe { mode.read() };
@@ -125,6 +131,13 @@ fake! {
         with(|fake| fake.nodes[index(node.addr())].work = work);
         0
     }
+    user_object_create(object: *mut Handle, theirs: *mut c_void, end: extern "C" fn(*mut c_void), _count: c_uint, _flags: c_uint) {
+        store(object, with(|fake| {
+            fake.objects.push((theirs.expose_provenance(), end));
+            handle(fake.objects.len() - 1)
+        }))
+    }
+    graph_retain_user_object(_graph: Handle, _object: Handle, _count: c_uint, _flags: c_uint) { 0 }
     graph_add_dependencies(_graph: Handle, from: *const Handle, to: *const Handle, _count: usize) {
         // SAFETY: one node each, as the logger announces.
         let (from, to) = unsafe { (from.read(), to.read()) };
@@ -142,6 +155,7 @@ pub(super) const DRIVER: Driver = Driver {
     context_get_device,
     context_synchronize,
     device_get_attribute,
+    pointer_get_attribute,
     exchange_capture_mode,
     allocate,
     host_register,
@@ -161,5 +175,7 @@ pub(super) const DRIVER: Driver = Driver {
     launch,
     graph_add_kernel,
     graph_set_kernel,
+    user_object_create,
+    graph_retain_user_object,
     graph_add_dependencies,
 };

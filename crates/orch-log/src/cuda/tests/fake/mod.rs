@@ -5,7 +5,7 @@ mod driver;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
+use std::ffi::{CString, c_void};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -37,6 +37,10 @@ pub(super) struct Fake {
     pub(super) current: usize,
     mode: i32,
     pub(super) launches: usize,
+    /// An address that is not the device's.
+    pub(super) host_memory: u64,
+    /// A kernel has crashed: none runs any more.
+    pub(super) is_dead: bool,
     /// Which compiler this is.
     pub(super) compiler: &'static str,
     /// Programs that it has compiled.
@@ -47,7 +51,9 @@ pub(super) struct Fake {
     pub(super) calls: usize,
     /// Allocations from this one on fail.
     pub(super) memory_ends_after: Option<usize>,
-    allocations: usize,
+    pub(super) allocations: usize,
+    /// What the graph of the last capture keeps.
+    objects: Vec<(usize, extern "C" fn(*mut c_void))>,
 }
 
 static FAKE: Mutex<Option<Fake>> = Mutex::new(None);
@@ -175,6 +181,17 @@ impl Machine {
         });
     }
 
+    /// Nobody replays the graph again.
+    pub(super) fn destroy_graph(&self) {
+        let objects = with(|fake| {
+            fake.nodes.clear();
+            std::mem::take(&mut fake.objects)
+        });
+        for (theirs, end) in objects {
+            end(ptr::with_exposed_provenance_mut(theirs));
+        }
+    }
+
     /// Runs the graph: whatever may come first of the engine's comes first, the logger's as late as possible.
     pub(super) fn replay(&self, number: u64) {
         with(|fake| {
@@ -227,7 +244,9 @@ impl Fake {
     fn submit(&mut self, stream: Handle, work: Work) {
         self.launches += 1;
         let Some(tail) = self.tails.get_mut(&stream.addr()) else {
-            work.run(0);
+            if !self.is_dead {
+                work.run(0);
+            }
             return;
         };
         let waits_for = tail.iter().map(|node| index(*node)).collect();

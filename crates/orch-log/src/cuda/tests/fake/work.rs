@@ -149,7 +149,7 @@ impl Work {
                     } else {
                         // A stride of 0 along all axes is one that was forgotten.
                         assert!(
-                            job.strides.iter().any(|stride| *stride != 0),
+                            job.axes == 0 || job.strides.iter().any(|stride| *stride != 0),
                             "{name} without strides"
                         );
                     }
@@ -192,10 +192,12 @@ fn copy_position(position: u64, bits: u32, to: u64) {
 /// Where element `index` of a job with strides lies.
 fn element(job: &Job, size: u32, mut index: u64) -> u64 {
     let mut offset = 0i64;
-    for axis in (0..job.axes as usize).rev() {
+    for axis in (1..job.axes as usize).rev() {
         offset += (index % job.shape[axis]) as i64 * job.strides[axis];
         index /= job.shape[axis];
     }
+    let outermost = if job.axes == 0 { 1 } else { job.strides[0] };
+    offset += index as i64 * outermost;
     job.data.wrapping_add_signed(offset * i64::from(size))
 }
 
@@ -249,7 +251,7 @@ fn log(of: Type, job: &Job, ring: &Ring) {
 fn log_as<T: Element>(of: Type, job: &Job, ring: &Ring) {
     let elements: Vec<T> = (0..job.count)
         .map(|index| {
-            if job.strides == [0; 8] {
+            if job.strides == [0; 8] && job.axes > 0 {
                 return read(job.data + index * size_of::<T>() as u64);
             }
             read(element(job, size_of::<T>() as u32, index))
