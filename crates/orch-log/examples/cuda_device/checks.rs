@@ -142,6 +142,31 @@ pub(crate) fn strides() -> Outcome {
     Ok(())
 }
 
+/// Elements without gaps at any address, whose shape, as the engine says it, does not fit them.
+pub(crate) fn odd_shapes() -> Outcome {
+    const COUNT: usize = 5000;
+    let engine = Engine::new()?;
+    let mut random = Random(13);
+    let host: Vec<i32> = (0..COUNT).map(|_| (random.next() >> 35) as i32).collect();
+    let bytes: Vec<u8> = host.iter().flat_map(|x| x.to_ne_bytes()).collect();
+    let mut cases = 0;
+    for shift in [0, 1] {
+        let device = engine
+            .stream
+            .clone_htod(&[&bytes[..shift], &bytes].concat())?;
+        let address = device.device_ptr(&engine.stream).0 + shift as u64;
+        for shape in [&[7][..], &[3, 11], &[], &[COUNT, 2]] {
+            orch_log!("host", &host, cases, shape);
+            orch_log_cuda!("device", address, COUNT, "i32", shape, cases, engine.stream);
+            cases += 1;
+        }
+        engine.stream.synchronize()?;
+    }
+    cuda::flush()?;
+    println!("{cases} shapes");
+    Ok(())
+}
+
 /// A captured step of 289 checkpoints that reuses one buffer, replayed `replays` times, `pause_ms` after each.
 pub(crate) fn replay(replays: usize, pause_ms: u64) -> Outcome {
     const CHECKPOINTS: usize = 289;
@@ -255,15 +280,20 @@ pub(crate) fn engine(in_graph: bool, steps: usize) -> Outcome {
     Ok(())
 }
 
-/// Four streams at once, each with a thread.
-pub(crate) fn streams() -> Outcome {
+/// Four streams at once, each with a thread; `per_thread`: the streams have one handle.
+pub(crate) fn streams(per_thread: bool) -> Outcome {
     const N: usize = 20000;
     let engine = &Engine::new()?;
     thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
             .map(|t| {
                 scope.spawn(move || -> Result<(), cudarc::driver::DriverError> {
-                    let stream = engine.context.new_stream()?;
+                    engine.context.bind_to_thread()?;
+                    let stream = if per_thread {
+                        engine.context.per_thread_stream()
+                    } else {
+                        engine.context.new_stream()?
+                    };
                     let buffer = stream.clone_htod(&vec![t as f32 + 1.0; N])?;
                     for i in 0..500 {
                         orch_log_cuda!(format!("stream_{t}"), buffer, N, "f32", [N], i, stream);
@@ -293,51 +323,9 @@ pub(crate) fn huge() -> Outcome {
     // SAFETY: the kernel's arguments, of its types and sizes.
     unsafe { launch.launch(grid(1024 * 256))? };
     orch_log_cuda!("huge", data, n, "u8", [n], 0, stream);
-    cuda::flush()?;
-    Ok(())
-}
-
-/// What was logged before a kernel crashed must be in the trace, although nothing flushes it.
-pub(crate) fn crashed() -> Outcome {
-    let engine = Engine::new()?;
-    let (stream, kernel) = (&engine.stream, engine.kernel("crash")?);
-    let buffer: CudaSlice<f32> = stream.alloc_zeros(1024)?;
-    for i in 0..100 {
-        orch_log_cuda!("before_the_crash", buffer, 1024, "f32", [1024], i, stream);
-    }
-    stream.synchronize()?;
-    // SAFETY: it has no arguments.
-    unsafe { stream.launch_builder(&kernel).launch(grid(1))? };
-    orch_log_cuda!("after_the_crash", buffer, 1024, "f32", [1024], 0, stream);
-    println!("{:?}", stream.synchronize());
-    // Freeing what is left of a crashed context would be an error of its own.
-    std::mem::forget((buffer, engine));
-    Ok(())
-}
-
-/// Exits without a flush while the device has long finished.
-pub(crate) fn no_flush() -> Outcome {
-    let engine = Engine::new()?;
-    let buffer: CudaSlice<f32> = engine.stream.alloc_zeros(1024)?;
-    for i in 0..1000 {
-        orch_log_cuda!("unflushed", buffer, 1024, "f32", [1024], i, engine.stream);
-    }
-    engine.stream.synchronize()?;
-    Ok(())
-}
-
-/// Logs, gives the context back while the logger still reads, and logs from the next one.
-pub(crate) fn reset() -> Outcome {
-    for name in ["before_the_reset", "after_the_reset"] {
-        let engine = Engine::new()?;
-        let buffer: CudaSlice<f32> = engine.stream.alloc_zeros(1024)?;
-        for i in 0..100 {
-            orch_log_cuda!(name, buffer, 1024, "f32", [1024], i, engine.stream);
-        }
-        engine.stream.synchronize()?;
-        drop((buffer, engine));
-        thread::sleep(Duration::from_millis(20));
-    }
+    // From the end, by the kernel for any strides.
+    let last = data.device_ptr(stream).0 + n as u64 - 1;
+    orch_log_cuda!("huge", last, n, "u8", [n], 1, stream; strides = &[-1]);
     cuda::flush()?;
     Ok(())
 }

@@ -23,6 +23,10 @@ extern "C" __global__ void mix(const float* in, float* out, int n, int layer) {
     for (int j = 0; j < 32; ++j) sum += in[(i * 31 + j * 17 + layer) % n] * __sinf((float)(j + layer));
     out[i] = sum / (1.0f + fabsf(sum));
 }
+extern "C" __global__ void fill_with(float* data, int n, float value) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) data[i] = value;
+}
 extern "C" __global__ void modulo(unsigned char* data, unsigned long long n) {
     for (unsigned long long i = blockIdx.x * (unsigned long long)blockDim.x + threadIdx.x; i < n; i += gridDim.x * (unsigned long long)blockDim.x) data[i] = i % 7;
 }
@@ -37,7 +41,11 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
-        let context = CudaContext::new(0)?;
+        Self::on(0)
+    }
+
+    pub(crate) fn on(device: usize) -> Result<Self, Box<dyn Error>> {
+        let context = CudaContext::new(device)?;
         // SAFETY: each buffer is used in one stream only. With it, cudarc records events that end a capture.
         unsafe { context.disable_event_tracking() };
         let module = context.load_module(compile_ptx(KERNELS)?)?;

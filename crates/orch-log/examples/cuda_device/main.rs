@@ -6,6 +6,7 @@
 
 mod bench;
 mod checks;
+mod ends;
 mod engine;
 
 use std::error::Error;
@@ -24,7 +25,7 @@ fn main() -> Outcome {
     match command.as_str() {
         // What only some loggers do: `run` skips its tests for the others.
         "supports" => {
-            println!("wait packed-payloads");
+            println!("wait packed-payloads ends odd-shapes");
             Ok(())
         }
         "types" => checks::types(),
@@ -32,16 +33,28 @@ fn main() -> Outcome {
         "replay" => checks::replay(number(), number() as u64),
         "engine" => checks::engine(false, number()),
         "engine-graph" => checks::engine(true, number()),
-        "streams" => checks::streams(),
+        "odd-shapes" => checks::odd_shapes(),
+        "streams" | "streams-per-thread" => checks::streams(command != "streams"),
         "huge" => checks::huge(),
-        "crashed" => checks::crashed(),
-        "reset" => checks::reset(),
-        "no-flush" => checks::no_flush(),
+        "crashed" => ends::crashed(),
+        "crashed-and-reset" => ends::crashed_and_reset(),
+        "crashed-graph" => ends::crashed_after_replays(number()),
+        "no-flush" => ends::no_flush(),
+        "exit" => ends::exit_in_flight(number()),
+        "reset" => ends::reset(number(), true),
+        "reset-in-flight" => ends::reset(number(), false),
+        "recapture" => ends::recapture(number()),
+        "contexts" => ends::contexts(number()),
+        "devices" => ends::devices(number()),
+        "host-memory" => ends::host_memory(),
         "graph" | "eager" => bench::logged(command == "graph"),
         "naive" => bench::naive(),
         "bandwidth" => bench::bandwidth(),
-        _ => Err("usage: cuda_device types|strides|replay N MS|engine N|engine-graph N|streams|huge|crashed|reset|no-flush|\
-                  graph|eager|naive|bandwidth"
-            .into()),
+        _ => Err(
+            "usage: cuda_device types|strides|odd-shapes|replay N MS|engine N|engine-graph N|streams|streams-per-thread|huge|\
+             crashed|crashed-and-reset|crashed-graph N|no-flush|exit N|reset N|reset-in-flight N|recapture N|contexts N|\
+             devices N|host-memory|graph|eager|naive|bandwidth"
+                .into(),
+        ),
     }
 }

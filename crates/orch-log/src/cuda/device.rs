@@ -289,15 +289,20 @@ impl Device {
         Ok(())
     }
 
-    /// Whether the device can read what lies at `address`, as far as CUDA knows.
-    pub(super) fn can_read(&self, address: u64) -> bool {
+    /// Whether CUDA knows what lies at `address`.
+    fn knows(&self, address: u64) -> bool {
         let mut kind = 0u32;
         let kind = ptr::from_mut(&mut kind).cast();
         // SAFETY: room for the number that this attribute is.
         let code = unsafe {
             (self.backend.driver.pointer_get_attribute)(kind, POINTER_MEMORY_TYPE, address)
         };
-        code != INVALID_VALUE || self.reads_host
+        code != INVALID_VALUE
+    }
+
+    /// Whether the device can read what lies at `address`, as far as CUDA knows.
+    pub(super) fn can_read(&self, address: u64) -> bool {
+        self.reads_host || self.knows(address)
     }
 
     /// Notes that the device was asked for `records`, or is at each replay of what is captured.
@@ -319,6 +324,10 @@ impl Device {
 
     /// Waits for everything that the context's streams were given.
     pub(super) fn synchronize(&self) -> Result<(), Error> {
+        // The ring was made known to the context: one that is gone has taken that with it.
+        if !self.knows(self.slots.addr() as u64) {
+            return Ok(());
+        }
         let _entered = self.enter()?;
         // SAFETY: a context is current.
         Ok(check(unsafe {

@@ -168,3 +168,18 @@ fn a_pass_without_an_end_loses_payloads_alone() {
     let error = status.last_error.unwrap().to_string();
     assert!(error.contains("orch_log_cuda_step!"), "{error}");
 }
+
+#[test]
+fn a_context_that_is_gone_is_left_alone() {
+    let machine = Machine::new();
+    let device = machine.device(DeviceSettings::default());
+    let calls = || {
+        let before = fake::with(|fake| fake.calls);
+        device.synchronize().unwrap();
+        fake::with(|fake| fake.calls) - before
+    };
+    // Is it there, which is current, enter, wait, leave; and the mode for captures twice.
+    assert_eq!(calls(), 7);
+    fake::with(|fake| fake.host_memory = device.slots.addr() as u64);
+    assert_eq!(calls(), 1);
+}
