@@ -23,6 +23,9 @@ const BASES: [f64; 6] = [1e4, 1e5, 1.5e5, 5e5, 1e6, 1e7];
 /// Rows of a norm that its weight is read off.
 const ROWS: i64 = 16;
 
+/// Largest error that the weight may leave of a norm: one that is kept in bf16 leaves 4e-3, anything else of the order of 1.
+const IS_NORM: f64 = 1e-2;
+
 /// A model without matrices.
 pub(super) struct Learned {
     hparams: Hparams,
@@ -67,10 +70,21 @@ impl Learned {
         let (query_heads, lanes) = heads(&[Stage::QRope, Stage::Q])?.unwrap_or((1, 1));
         let (kv_heads, _) = heads(&[Stage::KRope, Stage::K])?.unwrap_or((query_heads, lanes));
         let (_, value_dim) = heads(&[Stage::V])?.unwrap_or((kv_heads, lanes));
+        // Not always heads times lanes: qwen3 and gemma have a width of their own.
+        let stream = |place: &&Place| {
+            matches!(
+                place,
+                Place::Layer(_, Stage::AttnNorm | Stage::AttnResidual | Stage::FfnNorm)
+            )
+        };
+        let streamed = match places.iter().find(stream) {
+            Some(place) => first_rows(index, &place.name(), seq, 1)?,
+            None => None,
+        };
         let hparams = Hparams {
             form: *form,
             layers,
-            embedding: query_heads * lanes,
+            embedding: streamed.map_or(query_heads * lanes, |(_, rows)| rows.row_len()),
             heads: query_heads,
             kv_heads,
             head_dim: lanes,
@@ -139,39 +153,35 @@ impl Learned {
         if self.hparams.form.layer_norm {
             return Ok(());
         }
-        let mut best: Option<(f64, f64)> = None;
+        let mut best: Option<(usize, f64, f64, BTreeMap<String, Weight>)> = None;
         for eps in EPSILONS {
             self.hparams.norm_eps = eps;
-            let mut misfit = 0.0_f64;
+            let (mut misfit, mut weights) = (0.0_f64, BTreeMap::new());
             for place in places {
                 let Some(tensor) = norm_tensor(*place) else {
                     continue;
                 };
                 if let Some((weight, error)) = self.norm_weight(index, seq, *place)? {
                     misfit = misfit.max(error);
-                    self.tensors.insert(tensor, weight);
+                    weights.insert(tensor, weight);
                 }
             }
-            if best.is_none_or(|(least, _)| misfit < least) {
-                best = Some((misfit, eps));
+            let is_better = best.as_ref().is_none_or(|(most, least, ..)| {
+                weights.len() > *most || (weights.len() == *most && misfit < *least)
+            });
+            if is_better {
+                best = Some((weights.len(), misfit, eps, weights));
             }
         }
-        if let Some((_, eps)) = best
-            && eps != self.hparams.norm_eps
-        {
+        if let Some((_, _, eps, weights)) = best {
             self.hparams.norm_eps = eps;
-            for place in places {
-                if let Some(tensor) = norm_tensor(*place)
-                    && let Some((weight, _)) = self.norm_weight(index, seq, *place)?
-                {
-                    self.tensors.insert(tensor, weight);
-                }
-            }
+            self.tensors = weights;
         }
         Ok(())
     }
 
-    /// The weight that fits best a norm's inputs and outputs, and the relative error that it leaves.
+    /// The weight that fits best a norm's inputs and outputs, and the relative error that it leaves; `None` where they are
+    /// not those of a norm, or too few rows are there to tell.
     fn norm_weight(
         &self,
         index: &Index<'_>,
@@ -197,7 +207,7 @@ impl Learned {
         let Ok(x) = recompute(&operation, &inputs, self, Arithmetic::F64, &none) else {
             return Ok(None);
         };
-        if x.data.len() != y.data.len() || group == 0 {
+        if x.data.len() != y.data.len() || group == 0 || !tell(&x.data, group) {
             return Ok(None);
         }
         let (mut products, mut squares) = (vec![0.0; group], vec![0.0; group]);
@@ -225,7 +235,7 @@ impl Learned {
         } else {
             0.0
         };
-        Ok(Some((weight, misfit)))
+        Ok((misfit < IS_NORM).then_some((weight, misfit)))
     }
 
     /// The base that the first rotated row past position 0 fits.
@@ -288,6 +298,22 @@ impl Weights for Learned {
     }
 }
 
+/// Whether rows of this width tell a norm from anything else: for one row, and others like it, there is a weight that makes any
+/// output of any input.
+fn tell(x: &[f64], width: usize) -> bool {
+    let mut rows = x.chunks(width);
+    let Some(first) = rows.next() else {
+        return false;
+    };
+    let size: f64 = first.iter().map(|x| x * x).sum();
+    let distance = |row: &[f64]| -> f64 {
+        let lanes = row.iter().zip(first);
+        lanes.map(|(a, b)| (a - b).powi(2)).sum()
+    };
+    // So much further apart than what a norm may leave.
+    rows.any(|row| distance(row) > (10.0 * IS_NORM).powi(2) * size)
+}
+
 /// The weight of a norm.
 fn norm_tensor(place: Place) -> Option<String> {
     let tensor = match place {
@@ -306,17 +332,24 @@ fn norm_tensor(place: Place) -> Option<String> {
     }
 }
 
-/// The first rows of a name, at most `limit`.
+/// The first rows of a name, at most `limit`, of as many passes as that takes.
 fn first_rows(
     index: &Index<'_>,
     name: &str,
     seq: u64,
     limit: i64,
 ) -> Result<Option<(std::ops::Range<i64>, Dense)>, Error> {
-    let Some(range) = index.positions(name, seq).into_iter().next() else {
+    let mut passes = index.positions(name, seq).into_iter();
+    let Some(mut range) = passes.next() else {
         return Ok(None);
     };
-    let range = range.start..range.end.min(range.start + limit);
+    for next in passes {
+        if range.end - range.start >= limit || next.start != range.end {
+            break;
+        }
+        range.end = next.end;
+    }
+    range.end = range.end.min(range.start + limit);
     Ok(index
         .rows(name, seq, range.clone())?
         .map(|rows| (range, rows)))
