@@ -251,8 +251,7 @@ fn a_reader_that_has_seen_enough_changes_no_verdict() {
     let folder = folder();
     let path = folder.path();
     // More than a pipe holds, so that writing must fail.
-    // Names of no layer, for a thousand layers are a graph that takes minutes.
-    let long = |values| trace(values, 2000).replace("layer_", "probe_");
+    let long = |values| trace(values, 2000);
     fs::write(path.join("long.jsonl"), long("1,2")).unwrap();
     fs::write(path.join("long_wrong.jsonl"), long("2,1")).unwrap();
     for (candidate, code) in [("long.jsonl", 0), ("long_wrong.jsonl", 1)] {

@@ -60,7 +60,7 @@ impl Place {
     /// The vocabulary of a decoder with pre-norm residual blocks; a step that a model does not have (norms
     /// of queries and keys) is passed through by [`inputs_of`]. `captured` tells whether a block has experts, as one
     /// of them is captured where it does.
-    pub(crate) fn inputs(self, layers: u32, captured: &dyn Fn(&str) -> bool) -> Vec<Self> {
+    pub(crate) fn inputs(self, layers: u32, captured: &dyn Fn(Self) -> bool) -> Vec<Self> {
         use Stage as S;
         let residual_stream = |layer: u32| match layer.checked_sub(1) {
             Some(before) => Self::Layer(before, S::Output),
@@ -111,7 +111,7 @@ impl Place {
                     S::FfnOut => {
                         let has = |kind: fn(Stage) -> bool| {
                             let mut of_kind = S::ALL.into_iter().filter(|stage| kind(*stage));
-                            of_kind.any(|stage| captured(&Self::Layer(layer, stage).name()))
+                            of_kind.any(|stage| captured(Self::Layer(layer, stage)))
                         };
                         match (has(S::is_expert), has(S::is_shared_expert)) {
                             (false, _) => here(&[S::FfnAct]),
@@ -149,8 +149,9 @@ impl Place {
 pub fn inputs_of(checkpoint: &str, layers: u32, captured: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut seen = BTreeSet::new();
+    let is_captured = |place: Place| captured(&place.name());
     let mut open: Vec<Place> =
-        Place::of(checkpoint).map_or_else(Vec::new, |place| place.inputs(layers, captured));
+        Place::of(checkpoint).map_or_else(Vec::new, |place| place.inputs(layers, &is_captured));
     open.reverse();
     while let Some(place) = open.pop() {
         if !seen.insert(place) {
@@ -160,7 +161,7 @@ pub fn inputs_of(checkpoint: &str, layers: u32, captured: &dyn Fn(&str) -> bool)
         if captured(&name) {
             found.push(name);
         } else {
-            open.extend(place.inputs(layers, captured).into_iter().rev());
+            open.extend(place.inputs(layers, &is_captured).into_iter().rev());
         }
     }
     found

@@ -16,7 +16,7 @@ mod verdict;
 mod weights;
 
 pub use bands::{Band, BandCounts};
-pub use blame::{Floor, Graph, InputError, Judgement, Kind, LocalError, Origin, Origins};
+pub use blame::{Floor, Gap, Graph, InputError, Judgement, Kind, LocalError, Origin, Origins};
 pub use calibration::Calibration;
 pub use criterion::{Criterion, Limit};
 pub use detail::{Compared, Detail};

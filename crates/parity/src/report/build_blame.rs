@@ -18,7 +18,7 @@ pub(super) fn origins(tally: &Tally) -> Vec<v1::Origin> {
 
 fn origin(tally: &Tally, origin: &Origin) -> v1::Origin {
     let pair = &tally.pairs()[origin.first];
-    let uncaptured = &tally.judgement().graph.origins(pair.name).uncaptured;
+    let uncaptured = tally.judgement().graph.uncaptured(pair.name);
     let uncaptured: Vec<String> = uncaptured.iter().map(|place| place.name()).collect();
     v1::Origin {
         checkpoints: origin

@@ -1,6 +1,7 @@
 //! What each operation adds to the errors of its inputs.
 
 use super::gain::Gains;
+use super::gap::attends;
 use super::graph::Graph;
 use super::history::{History, Reads};
 use super::operation::{Input, Kind, propagated};
@@ -220,16 +221,10 @@ pub(super) fn step_kind(graph: &Graph, name: NameId) -> Kind {
     let Some(place) = graph.place(name) else {
         return Kind::Unknown;
     };
-    let uncaptured = &graph.origins(name).uncaptured;
-    let fused = |place: &Place| {
-        matches!(
-            place,
-            Place::Layer(_, Stage::AttnScores | Stage::AttnProbs | Stage::AttnContext)
-        )
-    };
+    let gap = graph.origins(name).gap;
     match Kind::of(place) {
-        kind if uncaptured.is_empty() => kind,
-        Kind::Context if uncaptured.iter().all(fused) => Kind::FusedAttention,
+        kind if gap.is_empty() => kind,
+        Kind::Context if !gap.other => Kind::FusedAttention,
         _ => Kind::Unknown,
     }
 }
@@ -240,12 +235,6 @@ pub(super) fn reads(graph: &Graph, name: NameId, input: NameId) -> Reads {
     let Some(place) = graph.place(name) else {
         // Nothing is known of the step.
         return Reads::Past;
-    };
-    let attends = |place: &Place| {
-        matches!(
-            place,
-            Place::Layer(_, Stage::AttnScores | Stage::AttnProbs | Stage::AttnContext)
-        )
     };
     let is_query = || {
         let place = graph.place(input);
@@ -264,11 +253,11 @@ pub(super) fn reads(graph: &Graph, name: NameId, input: NameId) -> Reads {
             ))
         )
     };
-    let uncaptured = &graph.origins(name).uncaptured;
-    let from_the_beginning = if attends(&place) {
-        is_cached() || !uncaptured.is_empty() && !is_query()
+    let gap = graph.origins(name).gap;
+    let from_the_beginning = if attends(place) {
+        is_cached() || !gap.is_empty() && !is_query()
     } else {
-        uncaptured.iter().any(attends)
+        gap.attention
     };
     if from_the_beginning {
         Reads::Past

@@ -2,6 +2,7 @@
 
 mod flow;
 mod gain;
+mod gap;
 mod graph;
 mod history;
 mod judgement;
@@ -10,6 +11,7 @@ mod operation;
 mod origin;
 mod undone;
 
+pub use gap::Gap;
 pub use graph::{Graph, Origins};
 pub use judgement::{InputError, Judgement};
 pub use local::{Floor, LocalError};
