@@ -3,7 +3,9 @@
 use crate::failure::Failure;
 use ggml_capture::models::ModelFile;
 use parity::Error;
-use parity::recompute::{Arithmetic, Hparams, Metadata, TensorInfo, Weight, Weights, multiply};
+use parity::recompute::{
+    Arithmetic, Blocks, Hparams, Metadata, TensorInfo, Weight, Weights, multiply,
+};
 use parity::tensor::Dense;
 use parity::trace::RunInfo;
 use std::cell::RefCell;
@@ -93,8 +95,7 @@ impl Model {
                 };
                 found.into_iter().map(f64::from).collect()
             }
-            // Long blocks are rounded before they come here.
-            Arithmetic::F64 | Arithmetic::LongBlocks => {
+            _ => {
                 let mut out = vec![0.0; x.n_rows() * rows.len()];
                 for first in rows.clone().step_by((BLOCK_ELEMENTS / inputs).max(1)) {
                     let part = first..rows.end.min(first + (BLOCK_ELEMENTS / inputs).max(1));
@@ -172,6 +173,22 @@ impl Weights for Model {
             data: data.into(),
             dtype: info.dtype.clone(),
         }))
+    }
+
+    fn blocks(&self, name: &str, rows: Range<usize>) -> Result<Option<Blocks>, Error> {
+        let Some((_, inputs)) = self.matrix(name) else {
+            return Ok(None);
+        };
+        let parts = self.file.blocks(name, rows);
+        Ok(parts
+            .map_err(|error| self.error(error))?
+            .map(|parts| Blocks {
+                inputs,
+                len: parts.len,
+                scales: parts.scales,
+                floors: parts.floors,
+                integers: parts.integers,
+            }))
     }
 
     fn matmul(

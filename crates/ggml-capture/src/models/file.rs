@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use llama_cpp_sys_2 as sys;
 
+use super::blocks::{BlockParts, take_apart};
 use super::gguf::{Entry, Gguf};
 use super::product;
 use crate::Error;
@@ -111,6 +112,20 @@ impl ModelFile {
         product::widen(entry.kind, &bytes, count)
             .map(Some)
             .ok_or_else(|| self.unsupported(entry))
+    }
+
+    /// Rows as in [`ModelFile::rows`], taken apart; `None` also where the type is none of blocks of integers.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn blocks(&self, name: &str, rows: Range<usize>) -> Result<Option<BlockParts>, Error> {
+        let Some((entry, row_bytes)) = self.found(name, &rows) else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; rows.len() * row_bytes];
+        self.read(entry, rows.start * row_bytes, &mut bytes)?;
+        Ok(take_apart(entry.kind, &bytes))
     }
 
     /// `x`, rows of as many elements as the tensor's innermost dimension, times the transpose of some of its rows, by

@@ -1,5 +1,6 @@
 //! Looking into GGUF files, reading their weights, converting them, and making tiny random ones.
 
+mod blocks;
 mod convert;
 mod file;
 mod gguf;
@@ -7,6 +8,7 @@ mod inspect;
 mod product;
 mod tiny;
 
+pub use blocks::BlockParts;
 pub use convert::{Weights, convert};
 pub use file::{ModelFile, TensorEntry};
 pub use inspect::{Inspection, TensorType, inspect};

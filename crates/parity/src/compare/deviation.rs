@@ -4,8 +4,8 @@ use crate::align::NameId;
 use crate::error::Error;
 use crate::judge::{PairSummary, Tally};
 use crate::recompute::{
-    Arithmetic, Hparams, Hypothesis, Inputs, Kind, Operation, Rows, Weights, distance, operation,
-    recompute,
+    Arithmetic, Hparams, Inputs, Kind, Operation, Rows, Weights, distance, operation,
+    recompute_near,
 };
 use crate::tensor::Dense;
 use crate::trace::Index;
@@ -204,10 +204,11 @@ impl Side<'_> {
             }
             return Ok(nearest);
         };
-        for arithmetic in Arithmetic::ALL {
-            let none = Hypothesis::none();
+        for &arithmetic in Arithmetic::all(self.hparams.on_gpu) {
             // What cannot be computed so may be computed otherwise.
-            let Ok(expected) = recompute(operation, &inputs, weights, arithmetic, &none) else {
+            let Ok(expected) =
+                recompute_near(operation, &inputs, weights, arithmetic, &found, enough)
+            else {
                 continue;
             };
             // A batch that is compared in part has been logged with keys past that part, which its rows do not see.

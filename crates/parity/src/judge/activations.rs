@@ -1,6 +1,7 @@
 //! What products with quantised weights make of their activations.
 
 use super::weights::WeightClass;
+use crate::trace::RunInfo;
 
 /// What there is to know of one product with a weight matrix.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,15 +60,40 @@ impl Rounding {
     ///
     /// Errors of activations have no direction that the matrix prefers: relative to what it makes of other inputs they
     /// stay as large as they are. Two engines round the two sides of a difference independently once their activations
-    /// differ by a step, which makes √2 of one rounding; twice that is the margin (`docs/noise.md`: what clean runs use of it).
-    pub(super) fn of_product(self, class: WeightClass, product: &Product) -> Option<f64> {
+    /// differ by a step, which makes √2 of one rounding, more where a GPU makes more of it; twice that is the margin
+    /// (`docs/noise.md`: what clean runs use of it).
+    pub(super) fn of_product(
+        self,
+        class: WeightClass,
+        gains: [f64; 2],
+        product: &Product,
+    ) -> Option<f64> {
         let rounding = if product.makes_logits {
             self.of_output(class)
         } else {
             self
         };
         let error = rounding.relative_error(product.crest)?;
-        Some(2.0 * std::f64::consts::SQRT_2 * error)
+        Some(2.0 * gains[0].hypot(gains[1]) * error)
+    }
+
+    /// How many times larger than the weights is what a run's kernels multiply rounded activations with.
+    ///
+    /// # Source
+    ///
+    /// ggml's CUDA kernels, and candle's, multiply the floors of 4- and 5-bit blocks with sums of activations that were not
+    /// rounded (`crate::recompute`, `cuda vectors` and `cuda tiles`), so that what rounding did to them meets the weights' integers
+    /// alone, which count from 0. Of 32 normally distributed weights the smallest is 2.07 standard deviations below the mean
+    /// (expected value of an order statistic); √(1 + 2.07²) = 2.3.
+    pub(super) fn gain(run: Option<&RunInfo>) -> f64 {
+        let Some(run) = run.filter(|run| run.on_gpu()) else {
+            return 1.0;
+        };
+        let model = run.model.as_ref();
+        let weights = model.and_then(|model| model.weights.as_deref());
+        let name = weights.map(str::to_ascii_lowercase).unwrap_or_default();
+        let has_floors = ["q2", "q4", "q5"].iter().any(|bits| name.contains(bits));
+        if has_floors { 2.3 } else { 1.0 }
     }
 
     /// Relative RMSE of rounded activations whose largest magnitude is `crest` times their root mean square; `None`
@@ -127,6 +153,39 @@ mod tests {
             }
         }
         assert!(nearest.iter().all(|used| *used > 0.9), "{nearest:?}");
+    }
+
+    #[test]
+    fn integers_that_count_from_zero_make_more_of_an_error() {
+        // Sums of uniform numbers are nearly normal: blocks of 32 in 15 steps between the smallest and the largest, done.
+        let mut state = 1_u32;
+        let mut uniform = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(state) / f64::from(u32::MAX) - 0.5
+        };
+        let (mut of_integers, mut of_weights) = (0.0, 0.0);
+        for _ in 0..2000 {
+            let block: Vec<f64> = (0..32)
+                .map(|_| (0..12).map(|_| uniform()).sum::<f64>())
+                .collect();
+            let floor = block.iter().copied().fold(f64::INFINITY, f64::min);
+            of_integers += block.iter().map(|w| (w - floor).powi(2)).sum::<f64>();
+            of_weights += block.iter().map(|w| w * w).sum::<f64>();
+        }
+        let run = |device: &str, weights: &str| RunInfo {
+            device: Some(device.to_owned()),
+            model: Some(crate::trace::RunModel {
+                weights: Some(weights.to_owned()),
+                ..crate::trace::RunModel::default()
+            }),
+            ..RunInfo::default()
+        };
+        let expected = (of_integers / of_weights).sqrt();
+        let found = Rounding::gain(Some(&run("cuda:0", "Q4_1")));
+        assert!((found / expected - 1.0).abs() < 0.05, "{found} {expected}");
+        for (device, weights) in [("cpu", "Q4_1"), ("cuda:0", "Q8_0"), ("cuda:0", "Q6_K")] {
+            assert_eq!(Rounding::gain(Some(&run(device, weights))), 1.0);
+        }
     }
 
     #[test]

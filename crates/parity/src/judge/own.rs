@@ -33,6 +33,8 @@ pub(super) struct OwnRounding {
     weights: WeightClass,
     /// What products do to activations, where both runs have the same weights.
     activations: Rounding,
+    /// How much their kernels make of that.
+    gains: [f64; 2],
     attention: WeightClass,
     has_gelu: bool,
     /// Whether one of the runs rounds the inputs of products to TF32; not of all: that depends on the size of a batch.
@@ -46,6 +48,7 @@ impl OwnRounding {
         Self {
             weights: class,
             activations: Rounding::Floats,
+            gains: [1.0; 2],
             attention: class.min(WeightClass::F16),
             has_gelu: false,
             rounds_products: false,
@@ -73,6 +76,7 @@ impl OwnRounding {
             weights: coarser(WeightClass::of_model),
             // Weights that differ are another error, and a larger one.
             activations: if a == b { a } else { Rounding::Floats },
+            gains: runs.map(Rounding::gain),
             attention: coarser(WeightClass::of_attention),
             has_gelu: runs.iter().flatten().any(has_gelu),
             rounds_products: runs.iter().flatten().any(|run| run.rounds_products()),
@@ -94,7 +98,10 @@ impl OwnRounding {
         let computed = match kind {
             Kind::Linear => {
                 let rounding = product
-                    .and_then(|product| self.activations.of_product(self.weights, product))
+                    .and_then(|product| {
+                        let activations = self.activations;
+                        activations.of_product(self.weights, self.gains, product)
+                    })
                     .unwrap_or(LINEAR[self.weights as usize]);
                 rounding * product.map_or(1.0, |product| product.cancellation)
             }

@@ -1,10 +1,12 @@
 //! What an operation adds to the error of its inputs.
 
 use super::deviation::Deviation;
+use super::doubt::recompute_near;
 use super::evaluate::{Failure, recompute};
 use super::hypothesis::Hypothesis;
 use super::inputs::{Inputs, Missing};
 use super::kind::{Activation, Kind};
+use super::nearest::{Nearest, passes_of};
 use super::operation::Operation;
 use super::through::{Traced, gather_through};
 use super::weights::{Arithmetic, Weights};
@@ -74,64 +76,61 @@ pub fn local_error(
             gap,
         }])
     })?;
-    let mut local: Option<LocalError> = None;
+    let mut local: Option<Nearest> = None;
     let mut gathered: Option<Traced> = None;
-    let others = Arithmetic::ALL.into_iter().filter(|other| *other != first);
+    let all = Arithmetic::all(weights.hparams().on_gpu).iter().copied();
+    let others = all.filter(|other| *other != first);
     for arithmetic in iter::once(first).chain(others) {
         if local.as_ref().is_some_and(|local| {
-            local.deviation.relative <= enough || !differs(operation, weights, &local.through)
+            local.worst().relative <= enough || !differs(operation, weights, &local.through)
         }) {
             break;
         }
         let traced = match gathered.take().filter(|traced| traced.through.is_empty()) {
             Some(traced) => traced,
             None => {
-                // Long blocks are an arithmetic of single products, not of what leads to them.
-                let before = match arithmetic {
-                    Arithmetic::LongBlocks => Arithmetic::F64,
-                    other => other,
+                // Some are arithmetics of single products, not of what leads to them.
+                let before = match arithmetic.is_of_products() {
+                    true => Arithmetic::F64,
+                    false => arithmetic,
                 };
                 gather_through(operation, index, seq, batch, weights, before)?
             }
         };
-        let expected = recompute(
-            operation,
-            &traced.inputs,
-            weights,
-            arithmetic,
-            &Hypothesis::none(),
-        );
+        let inputs = &traced.inputs;
+        let expected = recompute_near(operation, inputs, weights, arithmetic, &found, enough);
         let expected = match (expected, &local) {
             (Ok(expected), _) => expected,
             // What is not emulated leaves the other arithmetics' answer.
-            (Err(Failure::NotEmulated(_)), _)
-                if local.is_some() || arithmetic == Arithmetic::LongBlocks =>
-            {
+            (Err(Failure::NotEmulated(_)), _) if local.is_some() || arithmetic.is_of_products() => {
+                gathered = Some(traced);
                 continue;
             }
             (Err(failure), _) => return Err(failure.into()),
         };
-        let deviation = deviation(operation, tokens.start, &expected, &found)?;
-        let mut this = LocalError {
-            deviation,
-            arithmetic,
-            f64: None,
-            engine: None,
+        let mut passes = Vec::new();
+        for rows in passes_of(&inputs.pass_first, weights.hparams().on_gpu) {
+            let start = tokens.start + rows.start as i64;
+            let (expected, found) = (expected.rows_in(rows.clone()), found.rows_in(rows));
+            passes.push((deviation(operation, start, &expected, &found)?, arithmetic));
+        }
+        let this = Nearest {
+            whole: vec![(
+                deviation(operation, tokens.start, &expected, &found)?,
+                arithmetic,
+            )],
+            passes,
             inputs: traced.from.clone(),
             through: traced.through.clone(),
         };
-        match arithmetic {
-            Arithmetic::F64 => this.f64 = Some(deviation),
-            Arithmetic::Engine => this.engine = Some(deviation),
-            Arithmetic::LongBlocks => {}
-        }
         gathered = Some(traced);
         local = Some(match local {
-            Some(before) => nearer(before, this),
+            Some(before) => before.or(this),
             None => this,
         });
     }
-    local.ok_or_else(|| Unknown::Missing(Vec::new()))
+    let nearest = local.ok_or_else(|| Unknown::Missing(Vec::new()))?;
+    Ok(nearest.finished())
 }
 
 /// How far apart an operation's results are for two sides' inputs: the part of the disagreement that it only passes on.
@@ -164,20 +163,6 @@ fn deviation(
             operation.checkpoint, found.shape, expected.shape
         ))
     })
-}
-
-fn nearer(a: LocalError, b: LocalError) -> LocalError {
-    let (f64, engine) = (a.f64.or(b.f64), a.engine.or(b.engine));
-    let nearer = if b.deviation.relative < a.deviation.relative {
-        b
-    } else {
-        a
-    };
-    LocalError {
-        f64,
-        engine,
-        ..nearer
-    }
 }
 
 /// Whether the engine's arithmetic can give something else than f64 does.

@@ -4,7 +4,9 @@
 //! which weights, by which formula. [`recompute`] does it, in f64 or with the engine's own roundings, as the model says
 //! or under a [`Hypothesis`].
 
+mod blocks;
 mod deviation;
+mod doubt;
 mod evaluate;
 mod form;
 mod graph;
@@ -13,14 +15,17 @@ mod hypothesis;
 mod inputs;
 mod kind;
 mod local;
+mod nearest;
 mod operation;
 mod through;
 mod weights;
 
+pub use blocks::Blocks;
 pub use deviation::Deviation;
 pub(crate) use deviation::distance;
+pub(crate) use doubt::recompute_near;
 pub use evaluate::{Failure, multiply, recompute, round_to};
-pub(crate) use evaluate::{expert_sum, expert_weights, looked_up_gelu, most_probable};
+pub(crate) use evaluate::{expert_sum, expert_weights, looked_up_gelu, matmul, most_probable};
 pub use form::{Experts, Form, Windows};
 pub use graph::operation;
 pub use hparams::{Hparams, Metadata, RopeScaling, TensorInfo};

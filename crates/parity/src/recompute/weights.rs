@@ -1,9 +1,11 @@
 //! The weights of a model, wherever they come from.
 
+use super::blocks::Blocks;
 use super::evaluate::multiply;
 use super::hparams::Hparams;
 use crate::error::Error;
 use crate::tensor::Dense;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How products are computed.
@@ -17,18 +19,61 @@ pub enum Arithmetic {
     /// As candle does it on CPUs that add products of 8-bit integers (AVX-VNNI, AVX-512 VNNI): where a row is a multiple
     /// of 256, activations are rounded to Q8_K for weights in Q8_0 too. Of other products nothing is computed.
     LongBlocks,
+    /// As ggml does it on CUDA for graphs of up to 8 tokens: activations are rounded to Q8_1 with steps in f16, and the floors of
+    /// the weights' blocks multiply the sum of the activations before they were rounded; with one token and f16 weights, sums
+    /// are in f16. Of other products nothing is computed, nor by the next two.
+    CudaVectors,
+    /// The same for graphs of more tokens, and as candle does it on CUDA for more than 8.
+    CudaTiles,
+    /// As candle does it on CUDA for up to 8 tokens, where that differs from ggml.
+    CandleVectors,
 }
 
 impl Arithmetic {
     /// All, the cheapest first and the rarest last.
-    pub const ALL: [Self; 3] = [Self::F64, Self::Engine, Self::LongBlocks];
+    pub(crate) const EVERY: [Self; 6] = [
+        Self::F64,
+        Self::Engine,
+        Self::LongBlocks,
+        Self::CudaVectors,
+        Self::CudaTiles,
+        Self::CandleVectors,
+    ];
 
-    /// `f64`, `engine` or `long blocks`.
+    /// Those of CPUs, the cheapest first and the rarest last.
+    const OF_CPUS: [Self; 3] = [Self::F64, Self::Engine, Self::LongBlocks];
+
+    /// Those of a run on CUDA.
+    const OF_GPUS: [Self; 5] = [
+        Self::F64,
+        Self::Engine,
+        Self::CudaVectors,
+        Self::CudaTiles,
+        Self::CandleVectors,
+    ];
+
+    /// All that an engine may compute with, on a GPU or not.
+    pub fn all(on_gpu: bool) -> &'static [Self] {
+        match on_gpu {
+            true => &Self::OF_GPUS,
+            false => &Self::OF_CPUS,
+        }
+    }
+
+    /// True where it is an arithmetic of products with matrices, and everything else is computed as in f64.
+    pub fn is_of_products(self) -> bool {
+        !matches!(self, Self::F64 | Self::Engine)
+    }
+
+    /// `f64`, `engine`, `long blocks`, `cuda vectors`, `cuda tiles` or `candle vectors`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F64 => "f64",
             Self::Engine => "engine",
             Self::LongBlocks => "long blocks",
+            Self::CudaVectors => "cuda vectors",
+            Self::CudaTiles => "cuda tiles",
+            Self::CandleVectors => "candle vectors",
         }
     }
 }
@@ -70,8 +115,18 @@ pub trait Weights {
         Ok(whole.take_rows(rows))
     }
 
+    /// Some rows of the innermost dimension of a matrix, or of a stack of them, taken apart; `None` where there are no such
+    /// rows, or they are not blocks of integers.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    fn blocks(&self, _name: &str, _rows: Range<usize>) -> Result<Option<Blocks>, Error> {
+        Ok(None)
+    }
+
     /// Rows of `x` times the transpose of a matrix `[outputs, inputs]`; `None` where there is no such tensor or it has
-    /// other dimensions.
+    /// other dimensions. The arithmetic is `f64` or `engine`: others are made of these and of [`Weights::blocks`].
     ///
     /// # Shape
     ///

@@ -50,38 +50,57 @@ pub fn limit(operation: &Operation, local: &LocalError, dtype: Dtype, end: i64) 
     (f32_limit * steps).max(3.0 * unit * steps)
 }
 
-/// What a GPU may add to that; 0 for what is no product, and on a CPU.
+/// What products in TF32 may add to that; 0 for what is no product of 32-bit floats, and in runs that have none.
 ///
 /// # Source
 ///
-/// TF32 and `f16` have 11 bits, `bf16` 8: a unit of 2⁻¹¹ or 2⁻⁸ for each input. Relative to the sum of the products the errors are
-/// larger where products cancel; llama.cpp in TF32 is up to 1.3e-3 from f64 on an H200 (`docs/gpu.md`). With quantised
-/// weights ggml's CUDA kernels round activations to 8-bit integers, by other blocks and sums than its CPU kernels: up to 4.3e-2
-/// for a tiny model in Q4_1.
-pub(super) fn rounded_product(operation: &Operation, local: &LocalError, hparams: &Hparams) -> f64 {
-    let is_product = matches!(
-        operation.kind,
-        Kind::Linear(_) | Kind::Scores(_) | Kind::Context(_)
-    );
-    if !is_product {
-        return 0.0;
+/// TF32 has 11 bits: a unit of 2⁻¹¹ for each input. Relative to the sum of the products the errors are larger where products
+/// cancel; llama.cpp in TF32 is up to 1.3e-3 from f64 on an H200 (`docs/gpu.md`).
+pub(super) fn of_tf32(operation: &Operation, local: &LocalError, hparams: &Hparams) -> f64 {
+    let of_floats = match operation.kind {
+        Kind::Linear(_) => dtypes(operation, hparams).all(|dtype| dtype == "f32"),
+        Kind::Scores(_) | Kind::Context(_) => true,
+        _ => false,
+    };
+    match of_floats && hparams.rounds_products {
+        true => UNITS * 2_f64.powi(-11) * (1.0 + local.through.len() as f64),
+        false => 0.0,
     }
-    let dtypes = operation.weights().into_iter().filter_map(|name| {
-        let info = hparams.tensors.get(name);
-        info.map(|info| info.dtype.as_str())
-    });
-    let of_weights = match hparams.on_gpu {
-        true => dtypes.map(of_weights).fold(0.0, f64::max),
-        false => 0.0,
-    };
-    let of_products = match hparams.rounds_products {
-        true => UNITS * 2_f64.powi(-11),
-        false => 0.0,
-    };
-    of_weights.max(of_products) * (1.0 + local.through.len() as f64)
 }
 
-/// What CUDA's kernels round activations by for weights of a storage type.
+/// What a product with weights of 16 bits and fewer may be off by on a GPU whose kernels are not emulated; 0 for
+/// other operations, and on a CPU.
+///
+/// # Source
+///
+/// f16 has 11 bits, bf16 8. Activations as 8-bit integers: tiny models in Q4_1 on an H200 are up to 4.8e-2 from the arithmetic of
+/// CPUs.
+pub(super) fn not_emulated(operation: &Operation, local: &LocalError, hparams: &Hparams) -> f64 {
+    let is_product = matches!(operation.kind, Kind::Linear(_) | Kind::ExpertLinear(_));
+    if !hparams.on_gpu || !is_product {
+        return 0.0;
+    }
+    let largest = dtypes(operation, hparams)
+        .map(of_weights)
+        .fold(0.0, f64::max);
+    largest * (1.0 + local.through.len() as f64)
+}
+
+/// Storage types of an operation's weights.
+fn dtypes<'h>(
+    operation: &Operation,
+    hparams: &'h Hparams,
+) -> impl Iterator<Item = &'h str> + use<'h> {
+    let infos: Vec<&str> = operation
+        .weights()
+        .into_iter()
+        .filter_map(|name| hparams.tensors.get(name))
+        .map(|info| info.dtype.as_str())
+        .collect();
+    infos.into_iter()
+}
+
+/// What a GPU's kernels may round activations by for weights of a storage type.
 fn of_weights(dtype: &str) -> f64 {
     match WeightClass::of_weights(dtype) {
         Some(WeightClass::Bits8 | WeightClass::Bits4) => 6e-2,

@@ -1,5 +1,6 @@
 //! One trace and its model: does every operation's output follow from its inputs?
 
+mod coarse;
 mod limit;
 mod run;
 mod text;

@@ -1,6 +1,7 @@
 //! Recomputes every operation of a trace.
 
-use super::limit::{limit, rounded_product};
+use super::coarse::{Coarse, allow};
+use super::limit::{limit, not_emulated, of_tf32};
 use crate::error::Error;
 use crate::judge::exit_code;
 use crate::recompute::{
@@ -49,6 +50,7 @@ pub fn verify(
         .collect();
     let mut preferred: HashMap<String, Arithmetic> = HashMap::new();
     let (mut operations, mut unverified, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let mut coarse = Vec::new();
     for (done, name) in names.iter().enumerate() {
         progress(Progress {
             done,
@@ -68,12 +70,15 @@ pub fn verify(
             preferred: &mut preferred,
             operation: &operation,
             found: None,
+            not_emulated: 0.0,
             reasons: Vec::new(),
             missing: Vec::new(),
         };
         this.all()?;
+        let class = this.class();
         let One {
             found,
+            not_emulated,
             reasons,
             missing,
             ..
@@ -85,7 +90,16 @@ pub fn verify(
                 missing,
             });
         }
-        operations.extend(found);
+        if let Some(found) = found {
+            operations.push(found);
+            coarse.push(Coarse {
+                class,
+                limit: not_emulated,
+            });
+        }
+    }
+    if options.limit.is_none() {
+        allow(&mut operations, &coarse);
     }
     Ok(finished(index, weights, operations, unverified, unknown))
 }
@@ -129,6 +143,8 @@ struct One<'a> {
     preferred: &'a mut HashMap<String, Arithmetic>,
     operation: &'a Operation,
     found: Option<VerifiedOperation>,
+    /// What it may be off by where its kernel is not emulated.
+    not_emulated: f64,
     reasons: Vec<String>,
     missing: Vec<String>,
 }
@@ -226,12 +242,10 @@ impl One<'_> {
         let allowed = self.options.limit.unwrap_or_else(|| {
             let dtype = dtype.unwrap_or(orch_log::format::Dtype::F32);
             let of_type = limit(self.operation, &local, dtype, batch.positions.end);
-            of_type.max(rounded_product(
-                self.operation,
-                &local,
-                self.weights.hparams(),
-            ))
+            of_type.max(of_tf32(self.operation, &local, self.weights.hparams()))
         });
+        let not_emulated = not_emulated(self.operation, &local, self.weights.hparams());
+        self.not_emulated = self.not_emulated.max(not_emulated);
         let relative = local.deviation.relative;
         let this = VerifiedOperation {
             checkpoint: name.to_owned(),

@@ -3,7 +3,7 @@
 use crate::align::Stage;
 use crate::explain::numbers::residual;
 use crate::explain::{Scene, Side, Site};
-use crate::recompute::{Arithmetic, Weight, Weights};
+use crate::recompute::{Arithmetic, Weight, Weights, matmul};
 use crate::tensor::Dense;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -36,6 +36,9 @@ impl Matrix {
         &self.weight.data[self.rows.start * self.columns()..self.rows.end * self.columns()]
     }
 }
+
+/// A residual that leaves no other arithmetic to be tried.
+const EXACT: f64 = 2e-6;
 
 /// A projection of the reference, with the candidate's own input.
 pub struct Linear<'a> {
@@ -151,12 +154,12 @@ impl<'a> Linear<'a> {
             model,
         };
         let shape = scene.candidate.shape.clone();
-        for arithmetic in [Arithmetic::F64, Arithmetic::Engine] {
+        for arithmetic in Arithmetic::EVERY {
             let made = linear.by(&reference_x, arithmetic, &shape);
             let made = made.map(|made| linear.with_bias(&made, 1.0));
             let found = made.map_or(f64::INFINITY, |made| scene.reference_residual(&made));
             linear.reference_residual = linear.reference_residual.min(found);
-            if linear.reference_residual < 2e-6 {
+            if linear.reference_residual < EXACT {
                 break;
             }
         }
@@ -187,11 +190,12 @@ impl<'a> Linear<'a> {
                 continue;
             };
             let bias = scene.vector(&format!("{name}.bias"));
-            for arithmetic in [Arithmetic::F64, Arithmetic::Engine] {
-                let Ok(Some(mut made)) =
-                    self.model
-                        .matmul(&format!("{name}.weight"), &flat(&x), arithmetic)
-                else {
+            for arithmetic in Arithmetic::EVERY {
+                if best.0 < EXACT {
+                    return best.1;
+                }
+                let name = format!("{name}.weight");
+                let Ok(mut made) = matmul(self.model, &name, &flat(&x), arithmetic) else {
                     continue;
                 };
                 if let Some(bias) = &bias {
@@ -221,10 +225,7 @@ impl<'a> Linear<'a> {
         if arithmetic == Arithmetic::F64 {
             return Some(self.through(x, shape, &|row, column| self.matrix.at(row, column)));
         }
-        let whole = self
-            .model
-            .matmul(&self.matrix.name, &flat(x), arithmetic)
-            .ok()??;
+        let whole = matmul(self.model, &self.matrix.name, &flat(x), arithmetic).ok()?;
         let total = whole.data.len() / whole.shape[0].max(1);
         let data = whole
             .data

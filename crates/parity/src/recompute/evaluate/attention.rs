@@ -24,7 +24,7 @@ impl Context<'_> {
         let scaled = match self.arithmetic {
             // The product is an f32 before it is rounded further, which decides ties.
             Arithmetic::Engine => q.map(|q| f64::from(q as f32 * before as f32)),
-            Arithmetic::F64 | Arithmetic::LongBlocks => q.map(|q| q * before),
+            _ => q.map(|q| q * before),
         };
         let q = self.rounded(scores.operand, &scaled, lanes)?;
         let k = self.rounded(scores.cache, k, lanes)?;

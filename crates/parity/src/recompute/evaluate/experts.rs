@@ -1,7 +1,9 @@
 //! Mixtures of experts.
 
+use super::cuda::{cuda_product, is_cuda};
 use super::{Context, Failure};
 use crate::recompute::kind::{ExpertLinear, ExpertWeights};
+use crate::recompute::weights::Arithmetic;
 use crate::tensor::Dense;
 use std::collections::BTreeMap;
 
@@ -101,6 +103,10 @@ impl Context<'_> {
         x: &Dense,
         chosen: &Dense,
     ) -> Result<Dense, Failure> {
+        if self.arithmetic == Arithmetic::LongBlocks {
+            let name = self.arithmetic.name();
+            return Err(Failure::NotEmulated(format!("experts in {name}")));
+        }
         let info = self.weights.hparams().tensors.get(&linear.weight);
         let info = info.ok_or_else(|| Failure::NoWeight(linear.weight.clone()))?;
         let &[experts, outputs, inputs] = info.shape.as_slice() else {
@@ -131,10 +137,18 @@ impl Context<'_> {
                 shape: vec![slots.len(), inputs],
                 data: rows.copied().collect(),
             };
-            let product = self
-                .weights
-                .expert_matmul(&linear.weight, expert, &rows, self.arithmetic)?
-                .ok_or_else(|| misfit("activations and choices", x, chosen))?;
+            let product = match self.arithmetic {
+                of_cuda if is_cuda(of_cuda) => {
+                    let matrix = expert * outputs..(expert + 1) * outputs;
+                    let name = &linear.weight;
+                    Some(cuda_product(self.weights, of_cuda, name, matrix, &rows)?)
+                }
+                other => {
+                    let weights = self.weights;
+                    weights.expert_matmul(&linear.weight, expert, &rows, other)?
+                }
+            };
+            let product = product.ok_or_else(|| misfit("activations and choices", x, chosen))?;
             for (slot, row) in slots.iter().zip(product.data.chunks_exact(outputs.max(1))) {
                 out.data[slot * outputs..][..outputs].copy_from_slice(row);
             }

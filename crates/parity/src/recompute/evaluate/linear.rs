@@ -1,10 +1,11 @@
 //! Products with a matrix of the model.
 
+use super::cuda::{cuda_product, is_cuda};
 use super::product::multiply;
 use super::round::{LONG_BLOCK, q8_k};
 use super::{Context, Failure};
 use crate::recompute::kind::{Linear, View, WeightLayout};
-use crate::recompute::weights::{Arithmetic, Weight};
+use crate::recompute::weights::{Arithmetic, Weight, Weights};
 use crate::tensor::Dense;
 
 impl Context<'_> {
@@ -46,22 +47,11 @@ impl Context<'_> {
             let (name, inputs) = (&view.name, x.row_len());
             Failure::Shape(format!("`{name}` does not take rows of {inputs} elements"))
         };
-        let missing = || Failure::NoWeight(view.name.clone());
         if view.columns.is_some() || view.layout != WeightLayout::AsStored {
             // No engine computes this on purpose: there is no arithmetic of its own to emulate.
             return self.product_of(&viewed(view, self.tensor(&view.name)?)?, x, misfit);
         }
-        if !self.weights.hparams().has(&view.name) {
-            return Err(missing());
-        }
-        let whole = match self.arithmetic {
-            Arithmetic::LongBlocks => {
-                let rounded = self.in_long_blocks(&view.name, x)?;
-                self.weights.matmul(&view.name, &rounded, Arithmetic::F64)?
-            }
-            other => self.weights.matmul(&view.name, x, other)?,
-        };
-        let whole = whole.ok_or_else(misfit)?;
+        let whole = matmul(self.weights, &view.name, x, self.arithmetic)?;
         let Some(rows) = &view.rows else {
             return Ok(whole);
         };
@@ -76,18 +66,6 @@ impl Context<'_> {
             shape: vec![whole.n_rows(), rows.len()],
             data,
         })
-    }
-
-    /// `x` as [`Arithmetic::LongBlocks`] rounds it for this matrix.
-    fn in_long_blocks(&self, name: &str, x: &Dense) -> Result<Dense, Failure> {
-        let info = self.weights.hparams().tensors.get(name);
-        let is_stored_so = info.is_some_and(|info| info.dtype.eq_ignore_ascii_case("q8_0"));
-        if !is_stored_so || !x.row_len().is_multiple_of(LONG_BLOCK) {
-            return Err(Failure::NotEmulated(format!("`{name}` in long blocks")));
-        }
-        let mut rounded = x.clone();
-        rounded.data.chunks_mut(LONG_BLOCK).for_each(q8_k);
-        Ok(rounded)
     }
 
     fn product_of(
@@ -105,6 +83,42 @@ impl Context<'_> {
             data: multiply(&x.data, inputs, &weight.data),
         })
     }
+}
+
+/// Rows of `x` times the transpose of a matrix as it is stored, `[rows of x, outputs]`, in any arithmetic.
+pub(crate) fn matmul(
+    weights: &dyn Weights,
+    name: &str,
+    x: &Dense,
+    arithmetic: Arithmetic,
+) -> Result<Dense, Failure> {
+    let info = weights.hparams().tensors.get(name);
+    let info = info.ok_or_else(|| Failure::NoWeight(name.to_owned()))?;
+    let product = match arithmetic {
+        Arithmetic::LongBlocks => {
+            let rounded = in_long_blocks(name, &info.dtype, x)?;
+            weights.matmul(name, &rounded, Arithmetic::F64)?
+        }
+        of_cuda if is_cuda(of_cuda) => {
+            let outputs = info.shape.iter().rev().skip(1).product();
+            Some(cuda_product(weights, of_cuda, name, 0..outputs, x)?)
+        }
+        other => weights.matmul(name, x, other)?,
+    };
+    product.ok_or_else(|| {
+        let inputs = x.row_len();
+        Failure::Shape(format!("`{name}` does not take rows of {inputs} elements"))
+    })
+}
+
+/// `x` as [`Arithmetic::LongBlocks`] rounds it for a matrix of this storage type.
+fn in_long_blocks(name: &str, dtype: &str, x: &Dense) -> Result<Dense, Failure> {
+    if !dtype.eq_ignore_ascii_case("q8_0") || !x.row_len().is_multiple_of(LONG_BLOCK) {
+        return Err(Failure::NotEmulated(format!("`{name}` in long blocks")));
+    }
+    let mut rounded = x.clone();
+    rounded.data.chunks_mut(LONG_BLOCK).for_each(q8_k);
+    Ok(rounded)
 }
 
 /// The matrix as the view reads it, `[outputs, inputs]`.

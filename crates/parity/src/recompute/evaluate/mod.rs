@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod cuda;
 mod embedding;
 mod experts;
 mod linear;
@@ -20,7 +21,9 @@ use crate::tensor::Dense;
 use std::fmt;
 
 pub(crate) use activation::looked_up_gelu;
+pub(super) use cuda::step_of;
 pub(crate) use experts::{choose as most_probable, sum as expert_sum, weights as expert_weights};
+pub(crate) use linear::matmul;
 pub use product::multiply;
 pub use round::round_to;
 
@@ -98,7 +101,8 @@ pub fn recompute(
         weights,
         arithmetic,
     };
-    if arithmetic == Arithmetic::LongBlocks && !matches!(operation.kind, Kind::Linear(_)) {
+    let is_product = matches!(operation.kind, Kind::Linear(_) | Kind::ExpertLinear(_));
+    if arithmetic.is_of_products() && !is_product {
         return Err(Failure::NotEmulated(operation.kind.name().to_owned()));
     }
     match &operation.kind {

@@ -1,5 +1,6 @@
 //! Products of activations and weights in f64.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::thread;
 
@@ -15,15 +16,29 @@ pub fn multiply(x: &[f64], inputs: usize, weight: &[f32]) -> Vec<f64> {
         return Vec::new();
     }
     let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
-    let threads = processors().min(rows * weight.len() / WORTH_A_THREAD + 1);
+    in_parts(rows, outputs, inputs, |part| {
+        transposed(x, inputs, &weight[part.start * inputs..part.end * inputs])
+    })
+}
+
+/// `[rows, outputs]`, computed by several threads where that is worth it: `compute` gives some outputs, outermost.
+pub(super) fn in_parts(
+    rows: usize,
+    outputs: usize,
+    inputs: usize,
+    compute: impl Fn(Range<usize>) -> Vec<f64> + Sync,
+) -> Vec<f64> {
+    let threads = processors().min(rows * outputs * inputs / WORTH_A_THREAD + 1);
     let share = outputs.div_ceil(threads).max(1);
+    let part = |first: usize| first..outputs.min(first + share);
     let parts: Vec<Vec<f64>> = if threads == 1 {
-        vec![transposed(x, inputs, weight)]
+        vec![compute(0..outputs)]
     } else {
+        let compute = &compute;
         thread::scope(|scope| {
-            let started: Vec<_> = weight
-                .chunks(share * inputs)
-                .map(|part| scope.spawn(move || transposed(x, inputs, part)))
+            let started: Vec<_> = (0..outputs)
+                .step_by(share)
+                .map(|first| scope.spawn(move || compute(part(first))))
                 .collect();
             let joined = started.into_iter().map(|part| part.join());
             joined
