@@ -1,5 +1,6 @@
 //! Host memory that a device brings payloads to.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -24,7 +25,7 @@ unsafe impl Send for HostBuffers {}
 
 impl HostBuffers {
     /// The fewest buffers of a lane: the device fills one while the host writes another.
-    const LEAST: u64 = 4;
+    pub(super) const LEAST: u64 = 4;
     /// More than that is no burst.
     const MOST: u64 = 256;
 
@@ -73,7 +74,7 @@ impl HostBuffers {
 
 /// The buffers of all lanes, by the lane's number. A lane whose passes grow gets larger ones; the older stay.
 #[derive(Default)]
-pub(super) struct Deliveries(Mutex<Vec<(u32, HostBuffers)>>);
+pub(super) struct Deliveries(Mutex<Vec<(u32, HostBuffers)>>, Mutex<BTreeSet<u32>>);
 
 impl Deliveries {
     pub(super) fn add(&self, lane: u32, buffers: HostBuffers) {
@@ -81,6 +82,17 @@ impl Deliveries {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push((lane, buffers));
+    }
+
+    /// There is no memory for what the lane would bring: nobody is to wait for it.
+    pub(super) fn give_up(&self, lane: u32) {
+        let mut given_up = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.insert(lane);
+    }
+
+    pub(super) fn is_given_up(&self, lane: u32) -> bool {
+        let given_up = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.contains(&lane)
     }
 
     /// Those of one lane.

@@ -207,7 +207,13 @@ impl Device {
             return Err(Error::Driver(OUT_OF_MEMORY));
         }
         // SAFETY: whole pages of ours.
-        check(unsafe { (driver.host_register)(host, bytes, HOST_PORTABLE_AND_MAPPED) })?;
+        let registered =
+            check(unsafe { (driver.host_register)(host, bytes, HOST_PORTABLE_AND_MAPPED) });
+        if registered.is_err() {
+            // SAFETY: mapped above, and nobody knows of it.
+            unsafe { libc::munmap(host, bytes) };
+        }
+        registered?;
         let mut mapped = 0;
         // SAFETY: memory that was registered as mapped, and room for the address.
         check(unsafe { (driver.host_device_pointer)(&mut mapped, host, 0) })?;
@@ -220,19 +226,26 @@ impl Device {
         let bytes = (nbytes + nbytes / 2).next_multiple_of(4096);
         let left = self.settings.buffer_bytes;
         let left = left.saturating_sub(self.deliveries.bytes());
-        let count = HostBuffers::count_for(bytes, left);
+        let wanted = HostBuffers::count_for(bytes, left);
+        // So much may not be there to be had; the fewest will do.
+        let buffers = self
+            .buffers_of(bytes, wanted)
+            .or_else(|_| self.buffers_of(bytes, HostBuffers::LEAST))?;
+        self.deliveries.add(lane, buffers);
+        Ok(buffers)
+    }
+
+    fn buffers_of(&self, bytes: u64, count: u64) -> Result<HostBuffers, Error> {
         let (data, device_data) = self.host_memory((bytes * count) as usize)?;
         let (words, device_words) = self.host_memory(HostBuffers::words_bytes(count))?;
-        let buffers = HostBuffers {
+        Ok(HostBuffers {
             data,
             bytes,
             count,
             words: words.cast(),
             device_data,
             device_words,
-        };
-        self.deliveries.add(lane, buffers);
-        Ok(buffers)
+        })
     }
 
     fn mail(&self, index: usize) -> &AtomicU64 {

@@ -104,7 +104,9 @@ fn bring(
     if holding.is_none() {
         // One that has come later says that this one has come, too, and may have come just now.
         if !all.is_overtaken(pass) {
-            return None;
+            return deliveries
+                .is_given_up(lane)
+                .then_some(Err(Loss::NO_BUFFERS));
         }
         holding = all.holding(pass);
     }

@@ -72,9 +72,14 @@ fn deliver_snapshots(
     let lane = state.lane(device, stream, capture)?;
     let buffers = match lane.buffers {
         Some(buffers) if buffers.bytes >= lane.used => buffers,
-        _ => *lane
-            .buffers
-            .insert(device.host_buffers(lane.index, lane.used)?),
+        _ => match device.host_buffers(lane.index, lane.used) {
+            Ok(buffers) => *lane.buffers.insert(buffers),
+            Err(_) => {
+                // Each of the records counts the payload that it has to go without.
+                device.deliveries.give_up(lane.index);
+                return Ok(());
+            }
+        },
     };
     if device.settings.wait_ns > 0 {
         wait_for_host(device, state, stream, capture, Some(buffers))?;

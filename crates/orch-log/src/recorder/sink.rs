@@ -76,6 +76,8 @@ const NEVER_CAME: i32 = -7;
 const UNDELIVERED: i32 = -8;
 /// Stands for "host memory where the device's should be".
 const HOST_MEMORY: i32 = -9;
+/// Stands for "no buffers for payloads".
+const NO_BUFFERS: i32 = -10;
 
 /// Why a record or a payload that a device was to bring is not in the trace.
 #[cfg(feature = "cuda")]
@@ -100,6 +102,8 @@ impl Loss {
     pub(crate) const UNDELIVERED: Self = Self(UNDELIVERED);
     /// A later pass took the payload's place before it was read.
     pub(crate) const OVERTAKEN_PAYLOAD: Self = Self(OVERTAKEN_PAYLOAD);
+    /// There was no memory on the host to bring it to.
+    pub(crate) const NO_BUFFERS: Self = Self(NO_BUFFERS);
     /// The byte limit.
     pub(super) const LIMIT: Self = Self(LIMIT);
 
@@ -373,6 +377,9 @@ fn error_of(code: i32) -> Option<io::Error> {
         )),
         OVERTAKEN_PAYLOAD => Some(io::Error::other(
             "the device brought payloads faster than the host could write them: set ORCH_LOG_CUDA_BUFFERS or ORCH_LOG_CUDA_WAIT",
+        )),
+        NO_BUFFERS => Some(io::Error::other(
+            "no host memory that CUDA can be told of for payloads: set ORCH_LOG_CUDA_BUFFERS",
         )),
         HOST_MEMORY => Some(io::Error::other(
             "an address is of the host's memory, where the device's should be",

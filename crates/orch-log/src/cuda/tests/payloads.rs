@@ -1,6 +1,6 @@
 //! Payloads on their way to the trace. The same cases as those of the C++ header's `reader.cu`.
 
-use super::fake::{Machine, STREAM};
+use super::fake::{self, Machine, STREAM};
 use super::records::{Trace, tensor};
 use super::ring::Case;
 use crate::Recorder;
@@ -182,6 +182,31 @@ fn memory_that_is_left_is_shared() {
     // 100 KiB, half as much again, in pages: 152 KiB.
     let counts = [0, 1, 2].map(|lane| device.host_buffers(lane, 100 << 10).unwrap().count);
     assert_eq!(counts, [26, 13, 7]);
+}
+
+#[test]
+fn without_memory_for_payloads_nobody_waits_for_them() {
+    let data = [1.5f32; 1000];
+    // Enough for the fewest buffers of two pages; for none.
+    for (most, is_whole) in [(4 * 8192, true), (8192, false)] {
+        let machine = Machine::new();
+        let device = machine.device(DeviceSettings::default());
+        let trace = Trace::new(Detail::Full);
+        let mut reader = Reader::new(device, trace.recorder);
+        fake::with(|fake| fake.most_registered = Some(most));
+        for pass in 0..3 {
+            let (event, at) = (Event::new("x", 0), tensor(&data, Type::F32));
+            enqueue(device, Detail::Full, &event, &at, pass.into(), STREAM).unwrap();
+            end_step(device, Detail::Full, STREAM).unwrap();
+            assert_eq!(reader.drain(false), 1);
+        }
+        let status = trace.recorder.status();
+        let lost = if is_whole { 0 } else { 3 };
+        assert_eq!((status.written, status.payloads_dropped), (3, lost));
+        for line in trace.lines().iter().filter(|line| line.contains("\"x\"")) {
+            assert_eq!(line.contains("payload"), is_whole, "{line}");
+        }
+    }
 }
 
 #[test]

@@ -48,7 +48,9 @@ fake! {
         store(mode, with(|fake| std::mem::replace(&mut fake.mode, wanted)))
     }
     allocate(address: *mut u64, bytes: usize) { memory(bytes).map_or(OUT_OF_MEMORY, |memory| store(address, memory)) }
-    host_register(_host: *mut c_void, _bytes: usize, _flags: c_uint) { 0 }
+    host_register(_host: *mut c_void, bytes: usize, _flags: c_uint) {
+        if with(|fake| fake.most_registered.is_some_and(|most| bytes > most)) { OUT_OF_MEMORY } else { 0 }
+    }
     host_device_pointer(device: *mut u64, host: *mut c_void, _flags: c_uint) { store(device, host.expose_provenance() as u64) }
     set_bytes(at: u64, byte: u8, bytes: usize, _stream: Handle) { (0..bytes as u64).for_each(|offset| write(at + offset, byte)); 0 }
     copy_on_device(to: u64, from: u64, bytes: usize, stream: Handle) {

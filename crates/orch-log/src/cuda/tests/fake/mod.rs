@@ -37,6 +37,8 @@ pub(super) struct Fake {
     pub(super) current: usize,
     mode: i32,
     pub(super) launches: usize,
+    /// Host memory larger than this cannot be made known.
+    pub(super) most_registered: Option<usize>,
     /// An address that is not the device's.
     pub(super) host_memory: u64,
     /// A kernel has crashed: none runs any more.
