@@ -28,11 +28,12 @@ class Context {
 public:
     /// Of the current context. Null where it has no memory for it, and says so. Not synchronising: memory is cleared in a stream of
     /// its own.
-    static Context* create(std::uint64_t values, const DeviceSettings& settings) noexcept {
+    static Context* create(std::uint64_t values, const DeviceSettings& settings, CUctx_st* owner = nullptr) noexcept {
         void* memory = std::malloc(sizeof(Context));
         if (memory == nullptr) return nullptr;
         Context* context = new (memory) Context;
         context->settings_ = settings;
+        context->owner = owner;
         context->values_ = static_cast<u32>(values < max_first ? values : max_first);
         if (context->open()) return context;
         context->shared_.release();
@@ -64,7 +65,10 @@ public:
     /// False where it could not be renewed.
     bool is_usable() const noexcept { return is_usable_.load(std::memory_order_relaxed); }
     /// `no` once the context is gone: reset, or destroyed.
-    Mapped::Known is_alive() const noexcept { return shared_.is_known(); }
+    Mapped::Known is_alive() const noexcept {
+        const Mapped::Known known = shared_.is_known();
+        return known == Mapped::Known::yes && impl::Driver::instance().id_of(owner) != id_ ? Mapped::Known::no : known;
+    }
 
     const DeviceSettings& settings() const noexcept { return settings_; }
     const Ring& ring() const noexcept { return ring_; }
@@ -207,6 +211,7 @@ private:
         ring_.step = step_;
         int this_device = 0;
         int reads_host = 0;
+        id_ = impl::Driver::instance().id_of(owner);
         reads_host_ = cudaGetDevice(&this_device) == cudaSuccess &&
                       cudaDeviceGetAttribute(&reads_host, cudaDevAttrPageableMemoryAccess, this_device) == cudaSuccess && reads_host != 0;
         is_usable_.store(true, std::memory_order_relaxed);
@@ -218,6 +223,7 @@ private:
     DeviceSettings settings_;
     Ring ring_ = {};
     std::atomic<bool> is_usable_{false};
+    std::atomic<unsigned long long> id_{0};  ///< The driver's number of the context.
     bool reads_host_ = false;  ///< Whether the device reads all of the host's memory.
     Mapped shared_;  ///< The ring, then the mailbox.
     u64* step_ = nullptr;

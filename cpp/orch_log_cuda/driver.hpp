@@ -34,6 +34,12 @@ public:
         return context;
     }
 
+    /// Tells a context from another that gets its address when it is gone; 0 where the driver does not tell.
+    unsigned long long id_of(CUctx_st* context) const noexcept {
+        unsigned long long id = 0;
+        return get_id_ != nullptr && context != nullptr && get_id_(context, &id) == 0 ? id : 0;
+    }
+
     bool push(CUctx_st* context) const noexcept { return push_ != nullptr && push_(context) == 0; }
     void pop() const noexcept {
         CUctx_st* popped = nullptr;
@@ -44,6 +50,7 @@ private:
     Driver() noexcept {
         find("cuCtxGetCurrent", get_current_);
         find("cuStreamGetCtx", stream_context_);
+        find("cuCtxGetId", get_id_);
         find("cuCtxPushCurrent", push_);
         find("cuCtxPopCurrent", pop_);
     }
@@ -62,6 +69,7 @@ private:
 
     int (*get_current_)(CUctx_st**) = nullptr;
     int (*stream_context_)(cudaStream_t, CUctx_st**) = nullptr;
+    int (*get_id_)(CUctx_st*, unsigned long long*) = nullptr;
     int (*push_)(CUctx_st*) = nullptr;
     int (*pop_)(CUctx_st**) = nullptr;
 };

@@ -63,7 +63,9 @@ public:
 
 private:
     cudaError_t make_known() noexcept {
-        cudaError_t error = cudaHostRegister(host_, bytes_, cudaHostRegisterPortable | cudaHostRegisterMapped);
+        constexpr unsigned flags = cudaHostRegisterPortable | cudaHostRegisterMapped;
+        cudaError_t error = cudaHostRegister(host_, bytes_, flags);
+        if (error == cudaErrorHostMemoryAlreadyRegistered && cudaHostUnregister(host_) == cudaSuccess) error = cudaHostRegister(host_, bytes_, flags);
         if (error != cudaSuccess) return error;
         void* device = nullptr;
         error = cudaHostGetDevicePointer(&device, host_, 0);

@@ -103,9 +103,8 @@ private:
         }
         for (Place& place : places_) {
             if (place.context.load(std::memory_order_acquire) != nullptr) continue;
-            Context* context = make(place, recorder);
+            Context* context = make(place, recorder, owner);
             if (context == nullptr) break;
-            context->owner = owner;
             context->device = device;
             place.context.store(context, std::memory_order_release);
             return context;
@@ -115,12 +114,12 @@ private:
         return nullptr;
     }
 
-    Context* make(Place& place, Recorder& recorder) noexcept {
+    Context* make(Place& place, Recorder& recorder, CUctx_st* owner) noexcept {
         orch_log::detail::Problems problems;
         const DeviceSettings settings = device_settings_from_env(problems);
         if (!has_complained_) orch_log::detail::complain(problems);
         has_complained_ = true;
-        Context* context = Context::create(recorder.values(), settings);
+        Context* context = Context::create(recorder.values(), settings, owner);
         void* memory = context == nullptr ? nullptr : std::malloc(sizeof(Reader));
         if (memory == nullptr || !start_thread()) return nullptr;
         place.reader.store(new (memory) Reader(*context, recorder), std::memory_order_release);

@@ -25,6 +25,7 @@ std::mutex mutex;
 std::map<void*, Piece> device_memory;
 std::map<void*, Piece> registered;
 std::vector<UserObject> objects;
+std::map<CUctx_st*, unsigned long long> ids;
 thread_local std::vector<CUctx_st*> pushed;
 
 CUctx_st* primary() { return reinterpret_cast<CUctx_st*>(0x1000); }
@@ -43,6 +44,8 @@ void forget(CUctx_st* context) {
         mprotect(piece->first, piece->second.bytes, PROT_NONE);
         piece = device_memory.erase(piece);
     }
+    ids.erase(context);
+    if (state.keeps_registrations) return;
     for (auto piece = registered.begin(); piece != registered.end();) {
         if (piece->second.context == context) piece = registered.erase(piece);
         else ++piece;
@@ -73,6 +76,12 @@ int stream_context(cudaStream_t stream, CUctx_st** context) {
     const auto found = state.stream_contexts.find(stream);
     *context = found == state.stream_contexts.end() ? fake::current() : found->second;
     return *context == nullptr ? 201 : 0;
+}
+int get_id(CUctx_st* context, unsigned long long* id) {
+    const std::lock_guard<std::mutex> lock(fake::mutex);
+    unsigned long long& known = fake::ids[context];
+    if (known == 0) known = state.generation++;
+    return *id = known, 0;
 }
 int push(CUctx_st* context) { return fake::pushed.push_back(context), 0; }
 int pop(CUctx_st** context) { return *context = fake::pushed.back(), fake::pushed.pop_back(), 0; }
@@ -169,6 +178,7 @@ cudaError_t cudaGraphRetainUserObject(cudaGraph_t graph, cudaUserObject_t object
 cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned, unsigned long long, cudaDriverEntryPointQueryResult* result) {
     const std::map<std::string, void*> known = {
         {"cuCtxGetCurrent", reinterpret_cast<void*>(&get_current)},
+        {"cuCtxGetId", reinterpret_cast<void*>(&get_id)},
         {"cuStreamGetCtx", reinterpret_cast<void*>(&stream_context)},
         {"cuCtxPushCurrent", reinterpret_cast<void*>(&push)},
         {"cuCtxPopCurrent", reinterpret_cast<void*>(&pop)},

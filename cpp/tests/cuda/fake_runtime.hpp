@@ -23,6 +23,10 @@ struct State {
     /// A kernel has crashed: every call fails until the device is reset.
     bool is_broken = false;
     bool primary_exists = false;
+    /// Memory stays registered when its context goes.
+    bool keeps_registrations = false;
+    /// Contexts that have gone: what tells those apart that have an address after each other.
+    unsigned long long generation = 1;
     int synchronisations = 0;
     std::map<cudaStream_t, CUctx_st*> stream_contexts;
 };

@@ -175,6 +175,11 @@ int contexts() {
     return fake::state.synchronisations == 1 ? 0 : 4;
 }
 
+int contexts_keep_memory() {
+    fake::state.keeps_registrations = true;
+    return contexts();
+}
+
 int no_driver() {
     fake::state.has_driver = false;
     log_some("tensor", 0, 10);
@@ -357,6 +362,11 @@ int main() {
         CHECK(found.positions("first") == numbers(0, 3));
         CHECK(found.positions("second") == numbers(0, 3));
         CHECK_EQUAL(found.count("orch_log.dropped"), std::size_t{0});
+    }
+    {
+        const Outcome found = run("contexts-keep-memory", &contexts_keep_memory);
+        CHECK(found.positions("first") == numbers(0, 3));
+        CHECK(found.positions("second") == numbers(0, 3));
     }
     CHECK(run("no-driver", &no_driver).positions("tensor") == numbers(0, 20));
     {
