@@ -234,6 +234,17 @@ __global__ void wait_for_host(const __grid_constant__ Backlog backlog) {
 template <int Unused = 0>
 __global__ void next_step(u64* step) { *step += 1; }
 
+/// Copies `nbytes`, of which this thread takes every `stride`th part from `i` on; `to` is aligned to 16.
+__device__ inline void copy_part(const u8* from, u8* to, u64 nbytes, u64 i, u64 stride) {
+    if ((reinterpret_cast<u64>(from) & 15u) == 0) {
+        const u64 words = nbytes / 16;
+        for (u64 at = i; at < words; at += stride) reinterpret_cast<uint4*>(to)[at] = reinterpret_cast<const uint4*>(from)[at];
+        for (u64 at = words * 16 + i; at < nbytes; at += stride) to[at] = from[at];
+    } else {
+        for (u64 at = i; at < nbytes; at += stride) to[at] = from[at];
+    }
+}
+
 /// Copies a tensor, and the counter that says where it is in the sequence: the engine may advance it before the copy is
 /// read. Small copies start sooner as a kernel than as a copy node of a graph.
 template <int Unused = 0>
@@ -242,13 +253,7 @@ __global__ void __launch_bounds__(threads) copy_small(const u8* from, u8* to, u6
     const u64 stride = u64{gridDim.x} * threads;
     if (i == 0 && position_bits == 32) *position_copy = *reinterpret_cast<const volatile int*>(position);
     if (i == 0 && position_bits == 64) *position_copy = *reinterpret_cast<const volatile i64*>(position);
-    if ((reinterpret_cast<u64>(from) & 15u) == 0) {
-        const u64 words = nbytes / 16;
-        for (u64 at = i; at < words; at += stride) reinterpret_cast<uint4*>(to)[at] = reinterpret_cast<const uint4*>(from)[at];
-        for (u64 at = words * 16 + i; at < nbytes; at += stride) to[at] = from[at];
-    } else {
-        for (u64 at = i; at < nbytes; at += stride) to[at] = from[at];
-    }
+    copy_part(from, to, nbytes, i, stride);
 }
 
 /// The same for a view with gaps.
@@ -274,28 +279,50 @@ struct Delivery {
     u32* ticket;
 };
 
-/// Copies `nbytes` of snapshots to the host and counts the delivery.
-template <int Unused = 0>
-__global__ void __launch_bounds__(threads) deliver(const u8* snapshots, u64 nbytes, const __grid_constant__ Delivery to) {
+/// Where this delivery goes. The host must see that the buffer is being written before its first byte changes.
+__device__ inline u8* begin_delivery(const Delivery& to) {
     const u64 pass = *static_cast<const volatile u64*>(to.pass);
     const u32 buffer = static_cast<u32>(pass % to.buffer_count);
-    // The host must see that the buffer is being written before its first byte changes.
     if (threadIdx.x == 0) {
         to.headers[2 * buffer] = 0;
         __threadfence_system();
     }
     __syncthreads();
-    const uint4* from = reinterpret_cast<const uint4*>(snapshots);
-    uint4* out = reinterpret_cast<uint4*>(to.buffers + buffer * to.bytes);
-    const u64 words = nbytes / 16;
-    for (u64 i = u64{blockIdx.x} * threads + threadIdx.x; i < words; i += u64{gridDim.x} * threads) out[i] = from[i];
+    return to.buffers + buffer * to.bytes;
+}
+
+/// The last thread block to come says what has been delivered, and counts it.
+__device__ inline void end_delivery(const Delivery& to, u64 nbytes) {
     __threadfence_system();
     __syncthreads();
     if (threadIdx.x != 0 || atomicInc(to.ticket, gridDim.x - 1) != gridDim.x - 1) return;
+    const u64 pass = *static_cast<const volatile u64*>(to.pass);
+    const u32 buffer = static_cast<u32>(pass % to.buffer_count);
     to.headers[2 * buffer + 1] = nbytes;
     __threadfence_system();
     to.headers[2 * buffer] = pass + 1;
     *to.pass = pass + 1;
+}
+
+/// Copies `nbytes` of snapshots to the host and counts the delivery.
+template <int Unused = 0>
+__global__ void __launch_bounds__(threads) deliver(const u8* snapshots, u64 nbytes, const __grid_constant__ Delivery to) {
+    const uint4* from = reinterpret_cast<const uint4*>(snapshots);
+    uint4* out = reinterpret_cast<uint4*>(begin_delivery(to));
+    const u64 words = nbytes / 16;
+    for (u64 i = u64{blockIdx.x} * threads + threadIdx.x; i < words; i += u64{gridDim.x} * threads) out[i] = from[i];
+    end_delivery(to, nbytes);
+}
+
+/// The same for what lies anywhere on the device; `nbytes` is what it takes in the buffer.
+template <int Unused = 0>
+__global__ void __launch_bounds__(threads) deliver_pieces(const Piece* pieces, u32 count, u64 nbytes, const __grid_constant__ Delivery to) {
+    u8* out = begin_delivery(to);
+    for (u32 i = blockIdx.x; i < count; i += gridDim.x) {
+        const Piece piece = pieces[i];
+        copy_part(piece.from, out + piece.offset, piece.nbytes, threadIdx.x, threads);
+    }
+    end_delivery(to, nbytes);
 }
 
 }  // namespace cuda

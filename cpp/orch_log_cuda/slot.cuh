@@ -101,6 +101,13 @@ struct Entry {
     u32 reserved;
 };
 
+/// Part of a payload: where it lies on the device, and where it belongs in the pass's buffer.
+struct Piece {
+    const u8* from;
+    u64 offset;                ///< A multiple of 16.
+    u64 nbytes;
+};
+
 /// How the thread blocks of a batch agree on their records' numbers: in the order of the batch.
 struct BatchState {
     u32 arrived;

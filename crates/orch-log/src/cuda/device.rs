@@ -12,12 +12,12 @@ use super::driver::{
     Handle, INVALID_VALUE, OUT_OF_MEMORY, POINTER_MEMORY_TYPE, STREAM_NON_BLOCKING, check,
 };
 use super::error::Error;
-use super::lane::MAX_LANES;
+use super::lane::{Lane, MAX_LANES};
 use super::nvrtc::Binary;
 use super::program::Program;
 use super::settings::DeviceSettings;
 use super::sites::Sites;
-use super::slot::{Entry, MAX_FIRST, Ring, image_bytes};
+use super::slot::{MAX_FIRST, Ring, image_bytes};
 use super::state::State;
 
 /// CUDA as the logger uses it; tests put a device of their own in its place.
@@ -285,11 +285,11 @@ impl Device {
         Ok(())
     }
 
-    /// Copies `entries` to device memory of ours, without touching any stream of the engine.
-    pub(super) fn fill(&self, table: u64, entries: &[Entry]) -> Result<(), Error> {
+    /// Copies `rows`, plain numbers, to device memory of ours, without touching any stream of the engine.
+    fn fill<T: Copy>(&self, table: u64, rows: &[T]) -> Result<(), Error> {
         let driver = &self.backend.driver;
-        let (from, nbytes) = (entries.as_ptr().cast(), size_of_val(entries));
-        // SAFETY: plain numbers, memory of ours with room for them, and a stream of ours.
+        let (from, nbytes) = (rows.as_ptr().cast(), size_of_val(rows));
+        // SAFETY: memory of ours with room for them, and a stream of ours.
         unsafe {
             check((driver.copy_to_device)(
                 table,
@@ -346,6 +346,28 @@ impl Device {
         Ok(check(unsafe {
             (self.backend.driver.context_synchronize)()
         })?)
+    }
+}
+
+impl Lane {
+    /// Device memory that holds `rows`, plain numbers, for as long as the lane's graph may be replayed. What a graph that is
+    /// gone has left is used again.
+    pub(super) fn table<T: Copy>(&mut self, device: &Device, rows: &[T]) -> Result<u64, Error> {
+        let nbytes = size_of_val(rows);
+        let left = &self.tables[self.tables_used..];
+        let at = match left.iter().position(|(_, room)| *room >= nbytes) {
+            Some(index) => self.tables_used + index,
+            None => {
+                let room = nbytes.next_power_of_two();
+                self.tables.push((device.memory(room)?, room));
+                self.tables.len() - 1
+            }
+        };
+        self.tables.swap(self.tables_used, at);
+        let (table, _) = self.tables[self.tables_used];
+        self.tables_used += 1;
+        device.fill(table, rows)?;
+        Ok(table)
     }
 }
 

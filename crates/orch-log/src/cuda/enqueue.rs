@@ -74,10 +74,18 @@ pub(super) fn enqueue(
         mode = Mode::InStream;
     }
     let mut strides = tensor.strides;
+    let stays = mode == Mode::Side && capture.is_active() && is_small(tensor);
     if (mode == Mode::Snapshot || full) && tensor.count > 0 {
-        if snapshot::take(device, state, stream, capture.id, &mut job, tensor, full)? {
-            strides = None;
+        let has_room = if stays {
+            let lane = state.lane(device, stream, capture.id)?;
+            snapshot::leave(device, lane, &mut job, tensor.nbytes())
         } else {
+            let is_copied =
+                snapshot::take(device, state, stream, capture.id, &mut job, tensor, full)?;
+            strides = strides.filter(|_| !is_copied);
+            is_copied
+        };
+        if !has_room {
             let lost = &device.losses.payloads_without_room;
             lost.fetch_add(u64::from(full), Ordering::Relaxed);
             if mode == Mode::Snapshot {
@@ -97,6 +105,14 @@ pub(super) fn enqueue(
         plain,
     };
     read(device, state, stream, &capture, what, mode)
+}
+
+/// Whether the tensor can be read together with others, as it lies there.
+fn is_small(tensor: &Tensor) -> bool {
+    tensor.of.in_batch().is_some()
+        && tensor.strides.is_none()
+        && blocks_for(tensor.count) == 1
+        && tensor.address.is_multiple_of(tensor.of.size_bytes() as u64)
 }
 
 /// What is read: a job and how.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::buffers::HostBuffers;
 use super::driver::{Handle, STREAM_PER_THREAD};
-use super::slot::{Batch, Entry, Scratch};
+use super::slot::{Batch, Entry, Piece, Scratch};
 
 /// The most streams and captures of one context.
 pub(super) const MAX_LANES: usize = 1024;
@@ -67,7 +67,9 @@ pub(super) struct Lane {
     /// Snapshots before this have been delivered.
     pub(super) delivered: u64,
     pub(super) buffers: Option<HostBuffers>,
-    /// Tables that its graph reads: device memory, and for how many entries each has room.
+    /// Of a capture in mode `side`: what its passes' payloads are made of, since the last was brought.
+    pub(super) pieces: Vec<Piece>,
+    /// Tables that its graph reads: device memory, and how many bytes each has.
     pub(super) tables: Vec<(u64, usize)>,
     pub(super) tables_used: usize,
 }
@@ -88,6 +90,7 @@ impl Lane {
         self.put_off = PutOff::default();
         self.used = 0;
         self.delivered = 0;
+        self.pieces.clear();
         self.tables_used = 0;
     }
 }

@@ -1,6 +1,6 @@
 //! The device code: that of the C++ header, taken from the folder `cpp/` beside this workspace's crates.
 
-use super::slot::{Backlog, Batch, Delivery, Entry, Job, Ring, Scratch, Slot};
+use super::slot::{Backlog, Batch, Delivery, Entry, Job, Piece, Ring, Scratch, Slot};
 use crate::format::Dtype;
 
 /// The files include each other and nothing else; put one after the other, they are one program.
@@ -158,6 +158,7 @@ pub(super) enum Common {
     CopySmall,
     CopyStrided,
     Deliver,
+    DeliverPieces,
     WaitForHost,
 }
 
@@ -170,6 +171,7 @@ impl Program {
                 "copy_small<0>",
                 "copy_strided<0>",
                 "deliver<0>",
+                "deliver_pieces<0>",
                 "wait_for_host<0>",
             ]
             .map(str::to_owned)
@@ -196,6 +198,7 @@ impl Program {
             ("Job", size_of::<Job>()),
             ("Batch", size_of::<Batch>()),
             ("Entry", size_of::<Entry>()),
+            ("Piece", size_of::<Piece>()),
             ("Ring", size_of::<Ring>()),
             ("Scratch", size_of::<Scratch>()),
             ("Delivery", size_of::<Delivery>()),

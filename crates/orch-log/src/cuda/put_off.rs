@@ -11,7 +11,6 @@ use super::capture::{self, Capture};
 use super::device::Device;
 use super::driver::Handle;
 use super::error::Error;
-use super::lane::Lane;
 use super::launch::{Work, join, launch};
 use super::program::Program;
 use super::slot::{BATCH_JOBS, Batch, Entry, Job, THREADS};
@@ -150,7 +149,7 @@ fn read_table(
     let driver = &device.backend.driver;
     let kernel = state.kernel(device, Program::Table)?;
     let lane = state.lane(device, stream, capture.id)?;
-    let mut table = table_of(device, lane, entries)?;
+    let mut table = lane.table(device, entries)?;
     let (mut ring, mut scratch) = (device.ring, lane.scratch);
     let mut arguments = [
         ptr::from_mut(&mut table).cast::<c_void>(),
@@ -164,24 +163,4 @@ fn read_table(
         arguments: &mut arguments,
     };
     capture::add_after(driver, lane, capture.clone(), work)
-}
-
-/// Device memory of the lane's that holds `entries`. What a graph that is gone has left is used again.
-fn table_of(device: &Device, lane: &mut Lane, entries: &[Entry]) -> Result<u64, Error> {
-    let left = &lane.tables[lane.tables_used..];
-    let found = left.iter().position(|(_, room)| *room >= entries.len());
-    let at = match found {
-        Some(index) => lane.tables_used + index,
-        None => {
-            let room = entries.len().next_power_of_two();
-            let table = device.memory(room * size_of::<Entry>())?;
-            lane.tables.push((table, room));
-            lane.tables.len() - 1
-        }
-    };
-    lane.tables.swap(lane.tables_used, at);
-    let (table, _) = lane.tables[lane.tables_used];
-    lane.tables_used += 1;
-    device.fill(table, entries)?;
-    Ok(table)
 }

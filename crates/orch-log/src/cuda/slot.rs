@@ -101,6 +101,15 @@ pub(super) struct Entry {
     pub(super) reserved: u32,
 }
 
+/// Part of a payload: where it lies on the device, and where it belongs in the pass's buffer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) from: u64,
+    pub(super) offset: u64,
+    pub(super) nbytes: u64,
+}
+
 /// Where records go, in the device's addresses.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

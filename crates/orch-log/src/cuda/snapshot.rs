@@ -9,12 +9,16 @@ use super::error::Error;
 use super::lane::Lane;
 use super::launch::{Work, join, launch};
 use super::program::Common;
-use super::slot::{Job, THREADS};
+use super::settings::Mode;
+use super::slot::{Job, Piece, THREADS};
 use super::state::State;
 use super::tensor::Tensor;
 
 /// Copies up to this size start sooner as a kernel than as a copy.
 const SMALL_COPY_BYTES: u64 = 64 * 1024;
+
+/// What one thread block brings to the host at a time.
+const PIECE_BYTES: u64 = 16 * 1024;
 
 /// Copies the tensor in the engine's stream; the job then reads the copy, which has no gaps. With `keep` the copy is also the
 /// record's payload. False where there is no room.
@@ -28,7 +32,6 @@ pub(super) fn take(
     keep: bool,
 ) -> Result<bool, Error> {
     let lane = state.lane(device, stream, capture)?;
-    let (index, pass) = (lane.index, lane.pass);
     let Some(to) = room(device, lane, tensor.nbytes() + 16, keep) else {
         return Ok(false);
     };
@@ -39,10 +42,34 @@ pub(super) fn take(
         copy(device, state, stream, job, to, tensor.nbytes())?;
     }
     if keep {
-        job.payload_offset = offset | (u64::from(index) << 48);
-        job.payload_pass = pass;
+        let lane = state.lane(device, stream, capture)?;
+        is_payload(device, lane, job, offset, tensor.nbytes());
     }
     Ok(true)
+}
+
+/// Makes the tensor the record's payload without a copy: it stays as it is until its pass ends. False where there is no room.
+pub(super) fn leave(device: &Device, lane: &mut Lane, job: &mut Job, nbytes: u64) -> bool {
+    let Some(to) = room(device, lane, nbytes, true) else {
+        return false;
+    };
+    let offset = to - lane.snapshots;
+    is_payload(device, lane, job, offset, nbytes);
+    true
+}
+
+/// Notes that what the job reads belongs at `offset` of what its pass brings.
+fn is_payload(device: &Device, lane: &mut Lane, job: &mut Job, offset: u64, nbytes: u64) {
+    job.payload_offset = offset | (u64::from(lane.index) << 48);
+    job.payload_pass = lane.pass;
+    if lane.capture != 0 && device.settings.mode == Mode::Side {
+        let parts = (0..nbytes).step_by(PIECE_BYTES as usize);
+        lane.pieces.extend(parts.map(|at| Piece {
+            from: job.data + at,
+            offset: offset + at,
+            nbytes: PIECE_BYTES.min(nbytes - at),
+        }));
+    }
 }
 
 /// Room for a snapshot; none where there is none left. A graph keeps its snapshots for good, and so does a pass whose

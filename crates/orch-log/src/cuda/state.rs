@@ -181,6 +181,7 @@ impl Lane {
             used: 0,
             delivered: 0,
             buffers: None,
+            pieces: Vec::new(),
             tables: Vec::new(),
             tables_used: 0,
         })

@@ -61,7 +61,7 @@ pub(super) fn end_step(device: &Device, detail: Detail, stream: Handle) -> Resul
     put_off.and(delivered)
 }
 
-/// Brings the lane's snapshots to the host.
+/// Brings the lane's payloads to the host.
 fn deliver_snapshots(
     device: &Device,
     state: &mut State,
@@ -69,6 +69,7 @@ fn deliver_snapshots(
     capture: u64,
 ) -> Result<(), Error> {
     let kernel = state.common_kernel(device, Common::Deliver)?;
+    let pieces_kernel = state.common_kernel(device, Common::DeliverPieces)?;
     let lane = state.lane(device, stream, capture)?;
     let buffers = match lane.buffers {
         Some(buffers) if buffers.bytes >= lane.used => buffers,
@@ -95,18 +96,38 @@ fn deliver_snapshots(
     };
     let (mut from, mut nbytes) = (lane.snapshots, lane.used);
     lane.delivered = lane.used;
+    let driver = &device.backend.driver;
+    if lane.pieces.is_empty() {
+        let mut arguments = [
+            ptr::from_mut(&mut from).cast::<c_void>(),
+            ptr::from_mut(&mut nbytes).cast(),
+            ptr::from_mut(&mut to).cast(),
+        ];
+        let work = Work {
+            kernel,
+            blocks: if nbytes < 1 << 20 { 8 } else { 64 },
+            threads: THREADS,
+            arguments: &mut arguments,
+        };
+        return launch_last(driver, lane, work);
+    }
+    // What stayed as it was is brought from where it is.
+    let pieces = std::mem::take(&mut lane.pieces);
+    let mut table = lane.table(device, &pieces)?;
+    let mut count = pieces.len() as u32;
     let mut arguments = [
-        ptr::from_mut(&mut from).cast::<c_void>(),
+        ptr::from_mut(&mut table).cast::<c_void>(),
+        ptr::from_mut(&mut count).cast(),
         ptr::from_mut(&mut nbytes).cast(),
         ptr::from_mut(&mut to).cast(),
     ];
     let work = Work {
-        kernel,
-        blocks: if nbytes < 1 << 20 { 8 } else { 64 },
+        kernel: pieces_kernel,
+        blocks: count.min(128),
         threads: THREADS,
         arguments: &mut arguments,
     };
-    launch_last(&device.backend.driver, lane, work)
+    launch_last(driver, lane, work)
 }
 
 /// Lets the pass wait: where there are `buffers` until the next of them is free, else until the ring has room.

@@ -129,13 +129,8 @@ fn a_reused_buffer_is_logged_as_it_was() {
 fn buffers_that_stay_are_read_all_at_once() {
     for detail in [Detail::Stats, Detail::Full] {
         let nodes = replays(Mode::Side, CHECKPOINTS, detail);
-        // The engine's kernels, one for its counter, one for the step, one for all tensors; for payloads their copies and one
-        // that brings them.
-        let more = if detail == Detail::Full {
-            CHECKPOINTS + 1
-        } else {
-            0
-        };
+        // The engine's kernels, one for its counter, one for the step, one for all tensors, one for all payloads.
+        let more = usize::from(detail == Detail::Full);
         assert_eq!(nodes, CHECKPOINTS + 3 + more);
     }
 }

@@ -130,6 +130,77 @@ fn outside_of_graphs_tensors_that_stay_are_read_sixteen_at_a_time() {
     assert!(trace.recorder.status().is_complete() && machine.is_as_before());
 }
 
+/// Payloads of a captured pass are brought from where the tensors are, but for those that are not read with the others.
+#[test]
+fn payloads_of_tensors_that_stay() {
+    let machine = Machine::new();
+    let device = in_mode(&machine, Mode::Side);
+    let trace = Trace::new(Detail::Full);
+    let mut reader = Reader::new(device, trace.recorder);
+    let sizes = [20, 50_000, 5000, 6];
+    let buffers = sizes.map(|n| Arc::new((0..n).map(|_| AtomicU32::new(0)).collect::<Vec<_>>()));
+    let value = |number: u64, which: usize, index: usize| {
+        (1_000_000 * which + 100_000 * number as usize + index) as f32
+    };
+    machine.begin_capture();
+    for (which, buffer) in buffers.iter().enumerate() {
+        let written = buffer.clone();
+        machine.engine(move |number| {
+            for (index, element) in written.iter().enumerate() {
+                element.store(value(number, which, index).to_bits(), Ordering::Relaxed);
+            }
+        });
+        let mut at = Tensor {
+            address: buffer.as_ptr().expose_provenance() as u64,
+            ..tensor(&vec![0f32; buffer.len()], Type::F32)
+        };
+        if which == 3 {
+            // A 2×3 matrix, transposed.
+            at.shape = [3, 2, 0, 0, 0, 0, 0, 0];
+            at.axes = 2;
+            at.strides = Some([1, 3, 0, 0, 0, 0, 0, 0]);
+        }
+        let event = Event::new("x", 0);
+        enqueue(
+            device,
+            Detail::Full,
+            &event,
+            &at,
+            (which as i64).into(),
+            STREAM,
+        )
+        .unwrap();
+    }
+    end_step(device, Detail::Full, STREAM).unwrap();
+    // After the pass the engine may do with them what it likes.
+    for buffer in buffers {
+        machine.engine(move |_| {
+            buffer
+                .iter()
+                .for_each(|element| element.store(0, Ordering::Relaxed))
+        });
+    }
+    machine.end_capture();
+    for number in 0..3 {
+        machine.replay(number);
+        assert_eq!(reader.drain(false), 4);
+    }
+    for (at, line) in trace.lines().iter().enumerate() {
+        let (number, which) = ((at / 4) as u64, at % 4);
+        assert!(line.contains(&format!("\"token_idx\":{which},")), "{line}");
+        let order: Vec<usize> = match which {
+            3 => vec![0, 3, 1, 4, 2, 5],
+            _ => (0..sizes[which]).collect(),
+        };
+        let expected: Vec<u8> = order
+            .into_iter()
+            .flat_map(|index| value(number, which, index).to_ne_bytes())
+            .collect();
+        assert!(trace.payload(line) == expected, "{line}");
+    }
+    assert!(trace.recorder.status().is_complete() && machine.is_as_before());
+}
+
 /// How much of the driver a record outside of graphs takes, besides finding its context.
 #[test]
 fn calls_of_the_driver() {

@@ -5,7 +5,9 @@ use std::ptr;
 
 use crate::cuda::driver::Handle;
 use crate::cuda::program::{Program, Type};
-use crate::cuda::slot::{Backlog, Batch, Delivery, Entry, Job, Ring, Slot, checksum, image_bytes};
+use crate::cuda::slot::{
+    Backlog, Batch, Delivery, Entry, Job, Piece, Ring, Slot, checksum, image_bytes,
+};
 use crate::tensor::{Element, TensorView};
 
 /// What a kernel was launched with.
@@ -39,6 +41,12 @@ pub(super) enum Work {
     },
     Deliver {
         from: u64,
+        nbytes: u64,
+        to: Delivery,
+    },
+    DeliverPieces {
+        pieces: u64,
+        count: u32,
         nbytes: u64,
         to: Delivery,
     },
@@ -97,6 +105,30 @@ impl Work {
                 write(to.headers + 16 * buffer, pass + 1);
                 write(to.pass, pass + 1);
             }
+            Self::DeliverPieces {
+                pieces,
+                count,
+                nbytes,
+                to,
+            } => {
+                let pass = read::<u64>(to.pass);
+                let buffer = pass % u64::from(to.buffer_count);
+                write(to.headers + 16 * buffer, 0u64);
+                for index in 0..u64::from(count) {
+                    let piece: Piece = read(pieces + index * size_of::<Piece>() as u64);
+                    assert!(
+                        piece.offset.is_multiple_of(16) && piece.offset + piece.nbytes <= nbytes
+                    );
+                    copy(
+                        piece.from,
+                        to.buffers + buffer * to.bytes + piece.offset,
+                        piece.nbytes,
+                    );
+                }
+                write(to.headers + 16 * buffer + 8, nbytes);
+                write(to.headers + 16 * buffer, pass + 1);
+                write(to.pass, pass + 1);
+            }
             Self::WaitForHost(backlog) => wait_for_host(&backlog),
         }
     }
@@ -134,6 +166,12 @@ impl Work {
                 "log_batch<0>" => {
                     Self::Batch(Box::new(argument(arguments, 0)), argument(arguments, 1))
                 }
+                "deliver_pieces<0>" => Self::DeliverPieces {
+                    pieces: argument(arguments, 0),
+                    count: argument(arguments, 1),
+                    nbytes: argument(arguments, 2),
+                    to: argument(arguments, 3),
+                },
                 "log_table<0>" => {
                     Self::Table(argument(arguments, 0), blocks, argument(arguments, 1))
                 }
