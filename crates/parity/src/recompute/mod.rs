@@ -9,6 +9,7 @@ mod deviation;
 mod doubt;
 mod evaluate;
 mod form;
+pub(crate) mod formula;
 mod graph;
 mod hparams;
 mod hypothesis;

@@ -3,6 +3,7 @@
 use crate::align::Stage;
 use crate::explain::numbers::factor;
 use crate::explain::{Kind, Scene, Side};
+use crate::recompute::formula::{capped, mixed, products, softmax};
 use crate::tensor::Dense;
 use std::rc::Rc;
 
@@ -199,37 +200,13 @@ impl Attention {
 
     /// Products of queries and keys, `[tokens, heads, kv]`.
     pub fn products(&self) -> Dense {
-        let (tokens, heads, lanes) = (
-            self.queries.shape[0],
-            self.queries.shape[1],
-            self.queries.shape[2],
-        );
-        let (kv, kv_heads) = (self.keys.shape[0], self.keys.shape[1]);
-        let mut data = Vec::with_capacity(tokens * heads * kv);
-        for query in self.queries.data.chunks(lanes).zip((0..heads).cycle()) {
-            let (query, head) = query;
-            for column in 0..kv {
-                let key =
-                    &self.keys.data[(column * kv_heads + self.key_head[head]) * lanes..][..lanes];
-                data.push(query.iter().zip(key).map(|(a, b)| a * b).sum());
-            }
-        }
-        Dense {
-            shape: vec![tokens, heads, kv],
-            data,
-        }
+        products(&self.queries, &self.keys, &self.key_head)
     }
 
     /// Scores as the softmax gets them.
     pub fn scaled(&self) -> Dense {
-        let mut scores = self.products();
-        for score in &mut scores.data {
-            *score *= self.scale;
-            if let Some(cap) = self.softcap {
-                *score = cap * (*score / cap).tanh();
-            }
-        }
-        scores
+        self.products()
+            .map(|product| capped(product * self.scale, self.softcap))
     }
 
     /// Masked softmax of scores.
@@ -251,15 +228,7 @@ impl Attention {
                     *score += self.hidden;
                 }
             }
-            let top = row
-                .iter()
-                .copied()
-                .fold(self.sink.unwrap_or(f64::NEG_INFINITY), f64::max);
-            row.iter_mut()
-                .for_each(|score| *score = (*score - top).exp());
-            let total: f64 =
-                row.iter().sum::<f64>() + self.sink.map_or(0.0, |sink| (sink - top).exp());
-            row.iter_mut().for_each(|power| *power /= total);
+            softmax(row, self.sink.unwrap_or(f64::NEG_INFINITY));
         }
         probs
     }
@@ -267,28 +236,10 @@ impl Attention {
     /// Probabilities times values, `[tokens, heads, lanes]`.
     pub fn context(&self, probs: &Dense) -> Option<Dense> {
         let values = self.values.as_ref()?;
-        let ([tokens, heads, kv], [rows, kv_heads, lanes]) = (&probs.shape[..], &values.shape[..])
-        else {
+        let ([_, heads, kv], [rows, _, _]) = (&probs.shape[..], &values.shape[..]) else {
             return None;
         };
-        if kv != rows {
-            return None;
-        }
-        let mut data = vec![0.0; tokens * heads * lanes];
-        for (index, out) in data.chunks_mut(*lanes).enumerate() {
-            let head = self.key_head[index % heads];
-            for column in 0..*kv {
-                let weight = probs.data[index * kv + column];
-                let value = &values.data[(column * kv_heads + head) * lanes..][..*lanes];
-                out.iter_mut()
-                    .zip(value)
-                    .for_each(|(out, value)| *out += weight * value);
-            }
-        }
-        Some(Dense {
-            shape: vec![*tokens, *heads, *lanes],
-            data,
-        })
+        (kv == rows && *heads == self.key_head.len()).then(|| mixed(probs, values, &self.key_head))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::explain::numbers::residual;
 use crate::explain::{Scene, Side};
+use crate::recompute::formula::{inverse_root, normed, prepare};
 use crate::tensor::Dense;
 
 /// The numbers of a norm.
@@ -35,7 +36,7 @@ impl Norm {
             let (row, square) = prepared(row, centred);
             let factor = scale(square);
             let lanes = row.iter().zip(&self.weight).zip(&self.bias);
-            data.extend(lanes.map(|((x, weight), bias)| x * factor * weight + bias));
+            data.extend(lanes.map(|((x, weight), bias)| normed(*x, factor, None, *weight, *bias)));
         }
         Dense {
             shape: x.shape.clone(),
@@ -46,7 +47,7 @@ impl Norm {
     /// The norm as the reference computes it.
     pub fn of(&self, x: &Dense) -> Dense {
         let eps = self.eps;
-        self.with(x, self.centred, &|square| (square + eps).sqrt().recip())
+        self.with(x, self.centred, &|square| inverse_root(square, eps))
     }
 
     /// The numbers of the scene's norm.
@@ -68,15 +69,10 @@ impl Norm {
 
 /// A row, centred where that is asked for, and its mean square.
 fn prepared(row: &[f64], centred: bool) -> (Vec<f64>, f64) {
+    let mut row = row.to_vec();
+    let squares = prepare(&mut row, centred);
     let width = row.len() as f64;
-    let mean = if centred {
-        row.iter().sum::<f64>() / width
-    } else {
-        0.0
-    };
-    let row: Vec<f64> = row.iter().map(|x| x - mean).collect();
-    let square = row.iter().map(|x| x * x).sum::<f64>() / width;
-    (row, square)
+    (row, squares / width)
 }
 
 /// The reference's inputs and outputs, row by row: all positions as far as they are needed.
@@ -108,9 +104,9 @@ fn judged(mut norm: Norm, samples: &[(Vec<f64>, Vec<f64>)]) -> Norm {
     let mut error = Vec::new();
     for (x, y) in samples {
         let (row, square) = prepared(x, norm.centred);
-        let factor = (square + norm.eps).sqrt().recip();
+        let factor = inverse_root(square, norm.eps);
         let lanes = row.iter().zip(&norm.weight).zip(&norm.bias);
-        let expected = lanes.map(|((x, weight), bias)| x * factor * weight + bias);
+        let expected = lanes.map(|((x, weight), bias)| normed(*x, factor, None, *weight, *bias));
         error.extend(y.iter().copied().zip(expected));
     }
     norm.reference_residual = residual(error.into_iter());
@@ -171,7 +167,7 @@ fn fitted(width: usize, samples: &[(Vec<f64>, Vec<f64>)]) -> Vec<Norm> {
             .iter()
             .map(|(x, _)| {
                 let (row, square) = prepared(x, centred);
-                let factor = (square + eps).sqrt().recip();
+                let factor = inverse_root(square, eps);
                 row.iter().map(|x| x * factor).collect()
             })
             .collect();

@@ -1,6 +1,8 @@
 //! Rotary embeddings, with the numbers that the reference uses.
 
 use crate::explain::{Scene, Side};
+use crate::recompute::Pairing;
+use crate::recompute::formula::{angle, lanes_of, turned};
 use crate::tensor::Dense;
 
 /// The numbers of a rotary embedding.
@@ -24,12 +26,11 @@ pub const USUAL_BASES: [f64; 14] = [
 ];
 
 impl Rope {
-    /// The lanes of a pair within a head.
-    pub fn lanes(&self, pair: usize) -> (usize, usize) {
+    fn pairing(&self) -> Pairing {
         if self.half_split {
-            (pair, pair + self.dims / 2)
+            Pairing::Halves
         } else {
-            (2 * pair, 2 * pair + 1)
+            Pairing::Adjacent
         }
     }
 
@@ -37,38 +38,21 @@ impl Rope {
     pub fn angles(&self, position: f64) -> Vec<f64> {
         (0..self.dims / 2)
             .map(|pair| {
-                let power = -2.0 * pair as f64 / self.dims as f64;
-                position * self.theta.powf(power) / self.factors.get(pair).copied().unwrap_or(1.0)
+                let divisor = self.factors.get(pair).copied().unwrap_or(1.0);
+                angle(position, self.theta, 2.0, pair, self.dims) / divisor
             })
             .collect()
     }
 
-    /// Turns every head of every row; `turn(row, head, pair)` gives cosine and sine.
+    /// Turns every head of every row; `turn(row, head, pair)` gives sine and cosine.
     pub fn turned(&self, x: &Dense, turn: &dyn Fn(usize, usize, usize) -> (f64, f64)) -> Dense {
-        let mut turned = x.clone();
-        let [_, heads, lanes] = x.shape[..] else {
-            return turned;
-        };
-        for (index, head) in turned.data.chunks_mut(lanes).enumerate() {
-            for pair in 0..self.dims / 2 {
-                let (a, b) = self.lanes(pair);
-                if b >= lanes {
-                    continue;
-                }
-                let (cos, sin) = turn(index / heads, index % heads, pair);
-                (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
-            }
-        }
-        turned
+        turned(x, self.dims / 2, self.pairing(), self.pairing(), turn)
     }
 
     /// The rotation of rows at the given positions.
     pub fn at(&self, x: &Dense, positions: &[f64]) -> Dense {
         let angles: Vec<Vec<f64>> = positions.iter().map(|at| self.angles(*at)).collect();
-        self.turned(x, &|row, _, pair| {
-            let angle = angles[row][pair];
-            (angle.cos(), angle.sin())
-        })
+        self.turned(x, &|row, _, pair| angles[row][pair].sin_cos())
     }
 
     /// Angle and amplitude of each pair of one row that turn `x` into `y`, over all heads together.
@@ -78,7 +62,7 @@ impl Rope {
         };
         (0..self.dims / 2)
             .map(|pair| {
-                let (a, b) = self.lanes(pair);
+                let (a, b) = lanes_of(self.pairing(), pair, self.dims / 2);
                 let (mut real, mut imaginary, mut square) = (0.0, 0.0, 0.0);
                 for head in 0..heads {
                     let start = (row * heads + head) * lanes;

@@ -2,6 +2,7 @@
 
 use crate::explain::numbers::{looks_like, minimum, residual, short};
 use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene};
+use crate::recompute::formula::capped;
 use crate::tensor::Dense;
 
 /// Soft-capped or not.
@@ -34,7 +35,7 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
     };
     let capped = |cap: f64| -> Option<Dense> {
         match scene.kind() {
-            Kind::Scores | Kind::Linear => Some(base.map(|x| cap * (x / cap).tanh())),
+            Kind::Scores | Kind::Linear => Some(base.map(|x| capped(x, Some(cap)))),
             kind => {
                 let mut changed = scene.attention()?.clone();
                 changed

@@ -2,6 +2,7 @@
 
 use crate::explain::numbers::{looks_like, minimum, residual, short};
 use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene, Side};
+use crate::recompute::formula::inverse_root;
 
 /// Another epsilon.
 pub(super) static RULE: Rule = Rule {
@@ -38,7 +39,7 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
     let (Some(norm), Some(x)) = (scene.norm(), scene.input(Side::Candidate)) else {
         return Vec::new();
     };
-    let made = |eps: f64| norm.with(&x, norm.centred, &|square| (square + eps).sqrt().recip());
+    let made = |eps: f64| norm.with(&x, norm.centred, &|square| inverse_root(square, eps));
     let mut cost = |log: f64| residual(scene.pairs(&made(10_f64.powf(log))));
     let fitted = 10_f64.powf(minimum(-13.0, 1.0, 57, &mut cost));
     // The nearest familiar value may explain as well as the fitted one; a fit cannot tell 1e-6 from 1.02e-6 by itself.

@@ -1,6 +1,7 @@
 //! P014.
 
 use crate::explain::{Basis, Fit, Kind, Page, Rule, Scene, Side};
+use crate::recompute::formula::inverse_root;
 
 /// Mean subtracted or not.
 pub(super) static RULE: Rule = Rule {
@@ -23,7 +24,7 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
         return Vec::new();
     };
     let eps = norm.eps;
-    let made = norm.with(&x, !norm.centred, &|square| (square + eps).sqrt().recip());
+    let made = norm.with(&x, !norm.centred, &|square| inverse_root(square, eps));
     let claim = if norm.centred {
         "the mean is not subtracted: an RMS norm where the model has a layer norm"
     } else {

@@ -23,8 +23,7 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
         return Vec::new();
     };
     let made = rope.turned(&x, &|_, head, pair| {
-        let angle = rope.angles(head as f64)[pair];
-        (angle.cos(), angle.sin())
+        rope.angles(head as f64)[pair].sin_cos()
     });
     vec![scene.fit(
         &made,

@@ -41,10 +41,7 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
         .iter()
         .map(|(angle, _)| angle / positions[first])
         .collect();
-    let made = rope.turned(&x, &|row, _, pair| {
-        let angle = steps[pair] * positions[row];
-        (angle.cos(), angle.sin())
-    });
+    let made = rope.turned(&x, &|row, _, pair| (steps[pair] * positions[row]).sin_cos());
     let usual = rope.angles(1.0);
     let ratio = |pair: usize| steps[pair] / usual[pair];
     let claim = format!(

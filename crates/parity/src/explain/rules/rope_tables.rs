@@ -30,11 +30,10 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
         let angles: Vec<Vec<f64>> = positions.iter().map(|at| rope.angles(*at)).collect();
         let table = rope.turned(&x, &|row, _, pair| {
             let angle = angles[row][pair];
-            (narrow.round(angle.cos()), narrow.round(angle.sin()))
+            (narrow.round(angle.sin()), narrow.round(angle.cos()))
         });
         let of_angles = rope.turned(&x, &|row, _, pair| {
-            let angle = narrow.round(angles[row][pair]);
-            (angle.cos(), angle.sin())
+            narrow.round(angles[row][pair]).sin_cos()
         });
         let places: Vec<f64> = positions.iter().map(|at| narrow.round(*at)).collect();
         let name = narrow.name();

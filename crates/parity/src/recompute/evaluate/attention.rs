@@ -1,8 +1,8 @@
 //! Scores, probabilities, context.
 
-use super::product::multiply;
 use super::round::round_row;
 use super::{Context, Failure};
+use crate::recompute::formula::{capped, mixed, products, softmax};
 use crate::recompute::kind::{Attend, HeadMap, Probs, Scores};
 use crate::recompute::weights::Arithmetic;
 use crate::tensor::Dense;
@@ -15,7 +15,6 @@ impl Context<'_> {
             (&[_, heads, lanes], &[_, key_heads, of]) if lanes == of => (heads, key_heads, lanes),
             _ => return Err(misfit("queries and keys", q, k)),
         };
-        let (tokens, kv) = (q.n_rows(), k.n_rows());
         let (before, after) = if scores.scaled_queries {
             (scores.scale, 1.0)
         } else {
@@ -28,20 +27,9 @@ impl Context<'_> {
         };
         let q = self.rounded(scores.operand, &scaled, lanes)?;
         let k = self.rounded(scores.cache, k, lanes)?;
-        let mut out = Dense::zeros(vec![tokens, heads, kv]);
-        for head in 0..heads {
-            let shared = shared_head(&scores.heads, head, heads, key_heads)?;
-            let queries = head_of(&q, head);
-            let keys: Vec<f32> = head_of(&k, shared).iter().map(|x| *x as f32).collect();
-            let products = multiply(&queries, lanes, &keys);
-            for (token, row) in products.chunks_exact(kv.max(1)).enumerate() {
-                let at = (token * heads + head) * kv;
-                for (to, product) in out.data[at..][..kv].iter_mut().zip(row) {
-                    *to = capped(product * after, scores.cap);
-                }
-            }
-        }
-        Ok(out)
+        let key_head = shared_heads(&scores.heads, heads, key_heads)?;
+        let products = products(&q, &k, &key_head);
+        Ok(products.map(|product| capped(product * after, scores.cap)))
     }
 
     /// Softmax of each row of scores over the keys that it sees; zeros where it sees none.
@@ -65,19 +53,15 @@ impl Context<'_> {
                     && probs.window.is_none_or(|window| own - key < window as i64)
                     && !probs.hidden.contains(&key)
             };
-            let score = |key: usize| capped(from[key] * probs.scale, probs.cap);
+            for (key, (score, place)) in from.iter().zip(to.iter_mut()).enumerate() {
+                *place = if seen(key) {
+                    capped(score * probs.scale, probs.cap)
+                } else {
+                    f64::NEG_INFINITY
+                };
+            }
             let sink = sinks.as_ref().and_then(|sinks| sinks.get(row % heads));
-            let sink = sink.map_or(f64::NEG_INFINITY, |sink| f64::from(*sink));
-            let visible = (0..kv).filter(|key| seen(*key));
-            let largest = visible.clone().map(score).fold(sink, f64::max);
-            let mut sum = (sink - largest).exp();
-            for key in visible {
-                to[key] = (score(key) - largest).exp();
-                sum += to[key];
-            }
-            if largest > f64::NEG_INFINITY {
-                to.iter_mut().for_each(|p| *p /= sum);
-            }
+            softmax(to, sink.map_or(f64::NEG_INFINITY, |sink| f64::from(*sink)));
         }
         Ok(out)
     }
@@ -90,25 +74,10 @@ impl Context<'_> {
             }
             _ => return Err(misfit("probabilities and values", p, v)),
         };
-        let tokens = p.n_rows();
         let p = self.rounded(attend.operand, p, kv)?;
         let v = self.rounded(attend.cache, v, lanes)?;
-        let mut out = Dense::zeros(vec![tokens, heads, lanes]);
-        for head in 0..heads {
-            let shared = shared_head(&attend.heads, head, heads, value_heads)?;
-            let values = head_of(&v, shared);
-            let mut by_lane = vec![0.0_f32; lanes * kv];
-            for (position, row) in values.chunks_exact(lanes.max(1)).enumerate() {
-                for (lane, value) in row.iter().enumerate() {
-                    by_lane[lane * kv + position] = *value as f32;
-                }
-            }
-            let mixed = multiply(&head_of(&p, head), kv, &by_lane);
-            for (token, row) in mixed.chunks_exact(lanes.max(1)).enumerate() {
-                out.data[(token * heads + head) * lanes..][..lanes].copy_from_slice(row);
-            }
-        }
-        Ok(out)
+        let value_head = shared_heads(&attend.heads, heads, value_heads)?;
+        Ok(mixed(&p, &v, &value_head))
     }
 
     /// Rows of `len` elements as the engine keeps them.
@@ -130,27 +99,16 @@ fn misfit(what: &str, a: &Dense, b: &Dense) -> Failure {
     Failure::Shape(format!("{what} of {:?} and {:?}", a.shape, b.shape))
 }
 
-/// Soft cap (Gemma Team 2024).
-fn capped(x: f64, cap: Option<f64>) -> f64 {
-    cap.map_or(x, |cap| cap * (x / cap).tanh())
-}
-
-/// The key head that a query head meets.
-fn shared_head(map: &HeadMap, head: usize, heads: usize, shared: usize) -> Result<usize, Failure> {
-    let found = match map {
-        HeadMap::Grouped => Some(head / (heads / shared.max(1)).max(1)),
-        HeadMap::Tiled => Some(head % shared.max(1)),
-        HeadMap::Given(given) => given.get(head).copied(),
-    };
-    let found = found.filter(|found| *found < shared);
+/// The key head that each query head meets.
+fn shared_heads(map: &HeadMap, heads: usize, shared: usize) -> Result<Vec<usize>, Failure> {
+    let found = (0..heads).map(|head| {
+        let found = match map {
+            HeadMap::Grouped => Some(head / (heads / shared.max(1)).max(1)),
+            HeadMap::Tiled => Some(head % shared.max(1)),
+            HeadMap::Given(given) => given.get(head).copied(),
+        };
+        found.filter(|found| *found < shared)
+    });
+    let found: Option<Vec<usize>> = found.collect();
     found.ok_or_else(|| Failure::Shape(format!("{heads} heads cannot share {shared}")))
-}
-
-/// One head of `[rows, heads, lanes]`: `[rows, lanes]`.
-fn head_of(x: &Dense, head: usize) -> Vec<f64> {
-    let (row, lanes) = (x.row_len(), x.last_len());
-    let rows = x.data.chunks_exact(row.max(1));
-    rows.flat_map(|row| &row[head * lanes..][..lanes])
-        .copied()
-        .collect()
 }

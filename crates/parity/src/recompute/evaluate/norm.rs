@@ -1,7 +1,7 @@
 //! Norms.
 
-use super::round::round_to;
 use super::{Context, Failure};
+use crate::recompute::formula::{inverse_root, normed, prepare};
 use crate::recompute::kind::{Factor, Norm, Statistic};
 use crate::recompute::weights::Weight;
 use crate::tensor::Dense;
@@ -32,36 +32,28 @@ impl Context<'_> {
         let mut out = x.clone();
         for (index, group) in out.data.chunks_mut(norm.group).enumerate() {
             let n = group.len() as f64;
-            if norm.centred {
-                let mean = group.iter().sum::<f64>() / n;
-                group.iter_mut().for_each(|x| *x -= mean);
-            }
-            let squares: f64 = group.iter().map(|x| x * x).sum();
+            let squares = prepare(group, norm.centred);
             let statistic = match norm.statistic {
                 Statistic::Mean => squares / n,
                 Statistic::Sum => squares,
                 Statistic::Sample => squares / (n - 1.0),
             };
-            let root = if norm.eps_outside {
-                statistic.sqrt() + norm.eps
-            } else {
-                (statistic + norm.eps).sqrt()
+            let factor = match (norm.eps_outside, norm.inverted) {
+                (false, false) => inverse_root(statistic, norm.eps),
+                (false, true) => (statistic + norm.eps).sqrt(),
+                (true, false) => 1.0 / (statistic.sqrt() + norm.eps),
+                (true, true) => statistic.sqrt() + norm.eps,
             };
-            let factor = if norm.inverted { root } else { 1.0 / root };
             // A weight as long as a head serves every head, one as long as a row is taken on.
             let first = index * norm.group;
             for (at, x) in (first..).zip(group.iter_mut()) {
-                *x *= factor;
-                if let Some(dtype) = norm.rounded {
-                    *x = round_to(dtype, *x);
-                }
-                if let Some(weight) = of(&weight, at) {
-                    *x *= match norm.factor {
-                        Factor::OnePlus => 1.0 + weight,
-                        Factor::Weight | Factor::One => weight,
-                    };
-                }
-                *x += of(&bias, at).unwrap_or(0.0);
+                let weight = match (of(&weight, at), norm.factor) {
+                    (Some(weight), Factor::OnePlus) => 1.0 + weight,
+                    (Some(weight), Factor::Weight | Factor::One) => weight,
+                    (None, _) => 1.0,
+                };
+                let bias = of(&bias, at).unwrap_or(0.0);
+                *x = normed(*x, factor, norm.rounded, weight, bias);
             }
         }
         Ok(out)

@@ -11,7 +11,7 @@ use std::thread;
 /// `[rows of x, rows of weight]`. Elements after the last whole row are ignored.
 ///
 /// Each sum is in f64, in an order that depends on `inputs` only: the result does not depend on the number of threads.
-pub fn multiply(x: &[f64], inputs: usize, weight: &[f32]) -> Vec<f64> {
+pub fn multiply<W: Copy + Into<f64> + Sync>(x: &[f64], inputs: usize, weight: &[W]) -> Vec<f64> {
     if inputs == 0 {
         return Vec::new();
     }
@@ -70,13 +70,13 @@ const MAX_THREADS: usize = 8;
 const WORTH_A_THREAD: usize = 1 << 18;
 
 /// The product with outputs outermost: `[outputs, rows]`.
-fn transposed(x: &[f64], inputs: usize, weight: &[f32]) -> Vec<f64> {
+fn transposed<W: Copy + Into<f64>>(x: &[f64], inputs: usize, weight: &[W]) -> Vec<f64> {
     let rows = x.len() / inputs;
     let mut out = Vec::with_capacity(rows * (weight.len() / inputs));
     let mut widened = vec![0.0; inputs];
     for row in weight.chunks_exact(inputs) {
         for (wide, narrow) in widened.iter_mut().zip(row) {
-            *wide = f64::from(*narrow);
+            *wide = (*narrow).into();
         }
         let mut fours = x.chunks_exact(4 * inputs);
         for four in &mut fours {
@@ -159,8 +159,8 @@ mod tests {
             }
             assert_eq!(found.len(), rows * outputs);
         }
-        assert!(multiply(&[], 4, &[1.0; 8]).is_empty());
-        assert!(multiply(&[1.0], 0, &[1.0; 8]).is_empty());
+        assert!(multiply(&[], 4, &[1.0_f32; 8]).is_empty());
+        assert!(multiply(&[1.0], 0, &[1.0_f32; 8]).is_empty());
     }
 
     #[test]

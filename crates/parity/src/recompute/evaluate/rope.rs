@@ -2,7 +2,8 @@
 
 use super::round::round_to;
 use super::{Context, Failure};
-use crate::recompute::kind::{Frequencies, Pairing, Positions, Rope};
+use crate::recompute::formula::{angle, turned};
+use crate::recompute::kind::{Frequencies, Positions, Rope};
 use crate::recompute::weights::Arithmetic;
 use crate::tensor::Dense;
 
@@ -37,27 +38,19 @@ impl Context<'_> {
             divisors,
             engine: self.arithmetic == Arithmetic::Engine,
         };
+        // All heads of a row turn alike, unless the mistake is that each turns as if its number were the position.
+        let by_head = rope.position == Positions::Head;
+        let angles: Vec<Vec<(f64, f64)>> = if by_head {
+            (0..heads).map(|head| turns.of(head as f64)).collect()
+        } else {
+            let places = (0..x.n_rows()).map(|row| self.position(rope.position, row, 0));
+            places.map(|place| turns.of(place)).collect()
+        };
+        let turn =
+            |row: usize, head: usize, pair: usize| angles[if by_head { head } else { row }][pair];
         let mut out = x.clone();
         for _ in 0..rope.times {
-            let source = out.clone();
-            for row in 0..x.n_rows() {
-                // All heads of a row turn alike, unless the mistake is that they do not.
-                let mut turned = turns.of(self.position(rope.position, row, 0));
-                for head in 0..heads {
-                    if rope.position == Positions::Head {
-                        turned = turns.of(head as f64);
-                    }
-                    let at = (row * heads + head) * lanes;
-                    let (from, to) = (&source.data[at..], &mut out.data[at..]);
-                    for (pair, (sin, cos)) in turned.iter().enumerate() {
-                        let (a, b) = lanes_of(rope.pairing, pair, pairs);
-                        let (x, y) = (from[a], from[b]);
-                        let (a, b) = lanes_of(rope.output, pair, pairs);
-                        to[a] = x * cos - y * sin;
-                        to[b] = x * sin + y * cos;
-                    }
-                }
-            }
+            out = turned(&out, pairs, rope.pairing, rope.output, &turn);
         }
         Ok(out)
     }
@@ -75,13 +68,6 @@ impl Context<'_> {
     }
 }
 
-fn lanes_of(pairing: Pairing, pair: usize, pairs: usize) -> (usize, usize) {
-    match pairing {
-        Pairing::Adjacent => (2 * pair, 2 * pair + 1),
-        Pairing::Halves => (pair, pair + pairs),
-    }
-}
-
 /// Sines and cosines.
 struct Turns<'r> {
     rope: &'r Rope,
@@ -95,10 +81,10 @@ impl Turns<'_> {
         let rope = self.rope;
         let pairs = rope.dims / 2;
         let divisor = |pair: usize| self.divisors.as_ref().map_or(1.0, |given| given[pair]);
-        let step = -rope.exponent / rope.dims as f64;
         let mut out = Vec::with_capacity(pairs);
         if self.engine {
             // ggml's `ggml_rope_cache_init`: the angle is multiplied on from pair to pair, in f32.
+            let step = -rope.exponent / rope.dims as f64;
             let factor = (rope.theta as f32).powf(step as f32);
             let mut angle = position as f32;
             for pair in 0..pairs {
@@ -108,8 +94,8 @@ impl Turns<'_> {
             }
         } else {
             for pair in 0..pairs {
-                let angle = position * rope.theta.powf(step * pair as f64) / divisor(pair);
-                out.push(angle.sin_cos());
+                let angle = angle(position, rope.theta, rope.exponent, pair, rope.dims);
+                out.push((angle / divisor(pair)).sin_cos());
             }
         }
         for (sin, cos) in &mut out {
