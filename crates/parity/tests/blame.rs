@@ -8,7 +8,7 @@ use parity::report::v1::Report;
 use parity::{Options, calibrate};
 use serde_json::json;
 use std::sync::Arc;
-use support::{Folder, Line, compare_with, noise, record};
+use support::{Folder, Line, compare_with, off_by, record, run_of};
 
 const STAGES: [&str; 17] = [
     "attn_norm",
@@ -40,11 +40,7 @@ fn trace(layers: usize, error: &dyn Fn(&str, i64) -> f32) -> Vec<Line> {
     let mut lines = Vec::new();
     for position in 0..2 {
         for (seed, name) in names.iter().enumerate() {
-            let values: Vec<f32> = noise(seed as u64 + 1, 32)
-                .iter()
-                .zip(noise(99 + seed as u64, 32))
-                .map(|(x, sign)| x + x.abs() * sign.signum() * error(name, position))
-                .collect();
+            let values = off_by(seed as u64 + 1, 32, error(name, position));
             lines.push(record(name, position, &values));
         }
     }
@@ -57,12 +53,7 @@ fn compare(weights: &str, reference: &[Line], candidate: &[Line]) -> Report {
 
 fn compare_by(weights: &str, reference: &[Line], candidate: &[Line], options: &Options) -> Report {
     let folder = Folder::new();
-    let run = json!({"format_version": 1, "team": "test",
-        "model": {"sha256": "aa", "architecture": "llama", "layers": 4, "weights": weights},
-        "settings": {"kv_type": "f32", "flash_attn": "off"}});
-    for name in ["ref", "cand"] {
-        folder.write_bytes(&format!("{name}.run.json"), run.to_string().as_bytes());
-    }
+    folder.write_runs(&["ref", "cand"], &run_of(4, weights, "f32"));
     compare_with(
         &folder.write("ref.jsonl", reference),
         &folder.write("cand.jsonl", candidate),
@@ -374,12 +365,7 @@ fn calibrated_noise_replaces_the_model() {
     assert_eq!(compare("F32", &reference, &other).verdict, "diverged");
 
     let folder = Folder::new();
-    let run = json!({"format_version": 1, "team": "test",
-        "model": {"sha256": "aa", "architecture": "llama", "layers": 4, "weights": "F32"},
-        "settings": {"kv_type": "f32", "flash_attn": "off"}});
-    for name in ["ref", "other"] {
-        folder.write_bytes(&format!("{name}.run.json"), run.to_string().as_bytes());
-    }
+    folder.write_runs(&["ref", "other"], &run_of(4, "F32", "f32"));
     let traces = [
         folder.write("ref.jsonl", &reference),
         folder.write("other.jsonl", &other),

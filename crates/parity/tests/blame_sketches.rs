@@ -4,8 +4,7 @@
 mod support;
 
 use parity::Options;
-use serde_json::json;
-use support::{Folder, Line, compare_with, noise, record};
+use support::{Folder, Line, compare_with, off_by, record, run_of};
 
 const STAGES: [&str; 9] = [
     "attn_norm",
@@ -29,11 +28,7 @@ fn trace(error: &dyn Fn(&str, i64) -> f32) -> Vec<Line> {
         for (seed, name) in names.iter().enumerate() {
             // Four heads, eight keys.
             let len = tokens * 32;
-            let values: Vec<f32> = noise(seed as u64 + 1, len)
-                .iter()
-                .zip(noise(99 + seed as u64, len))
-                .map(|(x, sign)| x + x.abs() * sign.signum() * error(name, position))
-                .collect();
+            let values = off_by(seed as u64 + 1, len, error(name, position));
             let shown = if tokens == 1 { len } else { 4 };
             let line = record(name, position, &values[..shown]);
             lines.push(line.shape(&[tokens, 4, 8]).n_tokens(tokens).whole(&values));
@@ -46,12 +41,7 @@ fn trace(error: &dyn Fn(&str, i64) -> f32) -> Vec<Line> {
 fn first_values_of_scores_do_not_speak_for_a_prompt() {
     let folder = Folder::new();
     // A cache of half precision: scores may round 5e-3.
-    let run = json!({"format_version": 1, "team": "test",
-        "model": {"sha256": "aa", "architecture": "llama", "layers": 1, "weights": "F32"},
-        "settings": {"kv_type": "f16", "flash_attn": "off"}});
-    for name in ["ref", "cand"] {
-        folder.write_bytes(&format!("{name}.run.json"), run.to_string().as_bytes());
-    }
+    folder.write_runs(&["ref", "cand"], &run_of(1, "F32", "f16"));
     let compare = |wrong: f32| {
         let error = move |name: &str, position: i64| match (name, position) {
             ("layer_0_attn_probs" | "layer_0_attn_context", 0) => wrong,

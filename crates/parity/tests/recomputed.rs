@@ -7,9 +7,8 @@ use parity::recompute::{Arithmetic, Hparams, Metadata, TensorInfo, Weight, Weigh
 use parity::report::v1::Report;
 use parity::tensor::Dense;
 use parity::{Error, Options, compare_with_model};
-use serde_json::json;
 use std::collections::BTreeMap;
-use support::{Folder, Line, noise, record, tokens};
+use support::{Folder, Line, noise, record, run_of, tokens};
 
 /// Not heads times lanes, as in qwen3.
 const EMBEDDING: usize = 10;
@@ -277,12 +276,7 @@ fn compare_by(
     candidate: &[Logged],
 ) -> Report {
     let folder = Folder::new();
-    let about = json!({"format_version": 1, "team": "test",
-        "model": {"sha256": "aa", "architecture": "llama", "layers": 1, "weights": "F16"},
-        "settings": {"kv_type": "f32", "flash_attn": "off"}});
-    for name in ["ref", "cand"] {
-        folder.write_bytes(&format!("{name}.run.json"), about.to_string().as_bytes());
-    }
+    folder.write_runs(&["ref", "cand"], &run_of(1, "F16", "f32"));
     let reference = folder.write("ref.jsonl", &lines(n, reference));
     let candidate = folder.write("cand.jsonl", &lines(n, candidate));
     let options = Options::default();

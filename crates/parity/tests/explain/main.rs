@@ -5,71 +5,28 @@ mod buffers;
 mod experts;
 mod mapped;
 mod reported;
+mod strides;
 #[path = "../support/mod.rs"]
 mod support;
 
 use parity::explain::{Certainty, Explanation, Known, Outcome, Scene, Tensors, explain};
-use parity::tensor::Dense;
-use std::collections::BTreeMap;
-use std::ops::Range;
-
-/// A trace in memory: one pass from position `first` on.
-#[derive(Clone, Default)]
-struct Memory {
-    first: i64,
-    tensors: BTreeMap<String, Dense>,
-}
-
-impl Memory {
-    fn with(mut self, name: &str, shape: &[usize], data: Vec<f64>) -> Self {
-        let dense = Dense::new(shape.to_vec(), data).unwrap();
-        self.tensors.insert(name.to_owned(), dense);
-        self
-    }
-}
-
-impl Tensors for Memory {
-    fn names(&self) -> Vec<String> {
-        self.tensors.keys().cloned().collect()
-    }
-
-    fn passes(&self, checkpoint: &str) -> Vec<Range<i64>> {
-        let rows = self.tensors.get(checkpoint).map(Dense::n_rows);
-        rows.map(|rows| self.first..self.first + rows as i64)
-            .into_iter()
-            .collect()
-    }
-
-    fn rows(&self, checkpoint: &str, tokens: Range<i64>) -> Option<Dense> {
-        let dense = self.tensors.get(checkpoint)?;
-        let (start, end) = (tokens.start - self.first, tokens.end - self.first);
-        (start >= 0 && end <= dense.n_rows() as i64)
-            .then(|| dense.rows_in(start as usize..end as usize))
-    }
-}
-
-/// Numbers that look random and are the same everywhere, rounded as f32 engines would.
-fn noise(seed: u64, n: usize) -> Vec<f64> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..n)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            f64::from((state >> 40) as f32 / (1 << 23) as f32 - 1.0)
-        })
-        .collect()
-}
-
-fn single(values: Vec<f64>) -> Vec<f64> {
-    values.into_iter().map(|x| f64::from(x as f32)).collect()
-}
+use parity::recompute::Weights;
+use support::memory::{Memory, noise, single};
 
 fn explained(reference: &Memory, candidate: &Memory, checkpoint: &str) -> Explanation {
+    explained_by(None, reference, candidate, checkpoint)
+}
+
+fn explained_by(
+    model: Option<&dyn Weights>,
+    reference: &Memory,
+    candidate: &Memory,
+    checkpoint: &str,
+) -> Explanation {
     let known = Known {
         reference,
         candidate,
-        model: None,
+        model,
     };
     let tokens = reference.passes(checkpoint)[0].clone();
     explain(&Scene::new(known, checkpoint, tokens).unwrap())
@@ -171,11 +128,7 @@ fn positions_in_bf16() {
     // huggingface/candle#3520: past 256 several tokens share one rotation.
     let rows = 24;
     let q = noise(2, rows * HEADS * LANES);
-    let base = Memory {
-        first: 250,
-        ..Memory::default()
-    };
-    let base = base.with("layer_0_q", &[rows, HEADS, LANES], q.clone());
+    let base = Memory::from_position(250).with("layer_0_q", &[rows, HEADS, LANES], q.clone());
     let turned = |place: &dyn Fn(f64) -> f64| {
         rotate(
             &q,

@@ -1,6 +1,8 @@
 //! Traces written by hand, without the logger, so that reader and writer cannot share a mistake.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod memory;
+
 use parity::report::v1::Report;
 use parity::trace::Trace;
 use parity::{Options, compare};
@@ -110,9 +112,31 @@ impl Folder {
         Trace::open(self.path(name)).expect("the trace opens")
     }
 
+    /// Writes the run files of `NAME.jsonl` for all names.
+    pub(crate) fn write_runs(&self, names: &[&str], run: &Value) {
+        for name in names {
+            self.write_bytes(&format!("{name}.run.json"), run.to_string().as_bytes());
+        }
+    }
+
     pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path(name), bytes).expect("the folder is writable");
     }
+}
+
+/// A run file of a llama model with these weights.
+pub(crate) fn run_of(layers: usize, weights: &str, kv_type: &str) -> Value {
+    json!({"format_version": 1, "team": "test",
+        "model": {"sha256": "aa", "architecture": "llama", "layers": layers, "weights": weights},
+        "settings": {"kv_type": kv_type, "flash_attn": "off"}})
+}
+
+/// A record's numbers, the same for every engine but for a relative error of random sign.
+pub(crate) fn off_by(seed: u64, n: usize, error: f32) -> Vec<f32> {
+    let signs = noise(98 + seed, n);
+    let both = noise(seed, n).into_iter().zip(signs);
+    both.map(|(x, sign)| x + x.abs() * sign.signum() * error)
+        .collect()
 }
 
 /// Compares with default options.

@@ -1,11 +1,11 @@
 //! P021 with a model file: leading dimensions of cuBLAS that are too large.
-#![allow(clippy::unwrap_used, reason = "a test tells by panicking")]
 
-use parity::explain::{Certainty, Known, Scene, Tensors, explain};
+use crate::support::noise;
+use crate::{Memory, explained_by, proven};
+use parity::explain::Explanation;
 use parity::recompute::{Arithmetic, Hparams, Metadata, TensorInfo, Weight, Weights};
 use parity::tensor::Dense;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 const TOKENS: usize = 11;
 const WIDTH: usize = 16;
@@ -54,38 +54,6 @@ impl Weights for Model {
     }
 }
 
-/// A trace of one pass.
-#[derive(Clone, Default)]
-struct Memory(BTreeMap<String, Dense>);
-
-impl Tensors for Memory {
-    fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-
-    fn passes(&self, checkpoint: &str) -> Vec<Range<i64>> {
-        let rows = self.0.get(checkpoint).map(Dense::n_rows);
-        rows.map(|rows| 0..rows as i64).into_iter().collect()
-    }
-
-    fn rows(&self, checkpoint: &str, tokens: Range<i64>) -> Option<Dense> {
-        let dense = self.0.get(checkpoint)?;
-        (tokens.end <= dense.n_rows() as i64)
-            .then(|| dense.rows_in(tokens.start as usize..tokens.end as usize))
-    }
-}
-
-fn noise(seed: u64, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
-}
-
 /// What cuBLAS computes: `memory` begins with what is meant and goes on with what lies behind it.
 fn product(weights: &[f32], lda: usize, x: &[f32], ldb: usize) -> Vec<f64> {
     let mut y = Vec::new();
@@ -99,7 +67,7 @@ fn product(weights: &[f32], lda: usize, x: &[f32], ldb: usize) -> Vec<f64> {
     y
 }
 
-fn cause(lda: usize, ldb: usize) -> Option<(String, String)> {
+fn explained_with(lda: usize, ldb: usize) -> Explanation {
     // Other tensors lie behind both.
     let (weights, x) = (noise(1, 4 * FFN * FFN), noise(2, 4 * TOKENS * FFN));
     let infos = BTreeMap::from([(
@@ -115,35 +83,18 @@ fn cause(lda: usize, ldb: usize) -> Option<(String, String)> {
     };
     let trace = |y: Vec<f64>| {
         let input: Vec<f64> = x[..TOKENS * WIDTH].iter().copied().map(f64::from).collect();
-        Memory(BTreeMap::from([
-            (
-                "layer_0_ffn_norm".to_owned(),
-                Dense::new(vec![TOKENS, WIDTH], input).unwrap(),
-            ),
-            (
-                "layer_0_ffn_up".to_owned(),
-                Dense::new(vec![TOKENS, FFN], y).unwrap(),
-            ),
-        ]))
+        Memory::default()
+            .with("layer_0_ffn_norm", &[TOKENS, WIDTH], input)
+            .with("layer_0_ffn_up", &[TOKENS, FFN], y)
     };
     let reference = trace(product(&weights, WIDTH, &x, WIDTH));
     let candidate = trace(product(&weights, lda, &x, ldb));
-    let known = Known {
-        reference: &reference,
-        candidate: &candidate,
-        model: Some(&model),
-    };
-    let scene = Scene::new(known, "layer_0_ffn_up", 0..TOKENS as i64).unwrap();
-    let found = explain(&scene);
-    let first = found.causes.first()?;
-    assert_eq!(first.certainty, Certainty::Proven, "{}", first.fit.claim);
-    Some((first.page.code.to_owned(), first.fit.claim.clone()))
+    explained_by(Some(&model), &reference, &candidate, "layer_0_ffn_up")
 }
 
 #[test]
 fn rows_of_the_matrix_too_far_apart() {
-    let (code, claim) = cause(FFN, WIDTH).unwrap();
-    assert_eq!(code, "P021", "{claim}");
+    let claim = proven(&explained_with(FFN, WIDTH), "P021");
     assert!(
         claim.contains("`blk.0.ffn_up.weight`") && claim.contains("28 elements apart, and are 16"),
         "{claim}"
@@ -152,8 +103,7 @@ fn rows_of_the_matrix_too_far_apart() {
 
 #[test]
 fn rows_of_the_batch_too_far_apart() {
-    let (code, claim) = cause(WIDTH, FFN).unwrap();
-    assert_eq!(code, "P021", "{claim}");
+    let claim = proven(&explained_with(WIDTH, FFN), "P021");
     assert!(
         claim.contains("the input") && claim.contains("28 elements apart, and are 16"),
         "{claim}"
@@ -162,5 +112,5 @@ fn rows_of_the_batch_too_far_apart() {
 
 #[test]
 fn right_leading_dimensions() {
-    assert_eq!(cause(WIDTH, WIDTH), None);
+    assert!(explained_with(WIDTH, WIDTH).causes.is_empty());
 }
