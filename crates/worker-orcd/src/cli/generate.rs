@@ -200,7 +200,7 @@ fn report_times(loaded: Duration, described: Duration, times: &[Instant]) {
     let median = passes.get(passes.len() / 2).copied().unwrap_or(0.0);
     let _ = writeln!(
         io::stderr(),
-        "loading {:.0} ms, description {:.0} ms, prefill {prefill:.1} ms, decode {median:.1} ms a token (median of {})",
+        "loading {:.0} ms, description {:.0} ms, prefill {prefill:.1} ms, decode {median:.2} ms a token (median of {})",
         loaded.as_secs_f64() * 1e3,
         described.as_secs_f64() * 1e3,
         passes.len(),
