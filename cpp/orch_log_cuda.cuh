@@ -3,6 +3,8 @@
 //
 //     #include "orch_log_cuda.cuh"
 //     …
+//     ORCH_LOG_CUDA_COUNT_STEPS();  // once, at the start
+//     …
 //     ORCH_LOG_CUDA("layer_0_output", output_device, 896, "f32", "[896]", position, stream);
 //     …
 //     ORCH_LOG_CUDA_STEP(stream);   // at the end of each forward pass
@@ -28,6 +30,7 @@
 #define ORCH_LOG_CUDA_EVENT(event, tensor, token_idx, stream) \
     (static_cast<void>(sizeof(::orch_log::cuda::log((event), (tensor), (token_idx), (stream)))))
 #define ORCH_LOG_CUDA_STEP(stream) (static_cast<void>(sizeof(::orch_log::cuda::end_step((stream)))))
+#define ORCH_LOG_CUDA_COUNT_STEPS() (static_cast<void>(0))
 #define ORCH_LOG_CUDA_FLUSH() (static_cast<void>(sizeof(::orch_log::cuda::flush())))
 
 #else
@@ -48,6 +51,9 @@
     (::orch_log::global() == nullptr                          \
          ? static_cast<void>(0)                               \
          : static_cast<void>(::orch_log::cuda::log((event), (tensor), (token_idx), (stream))))
+
+/// Says at the start that the engine ends its passes with `ORCH_LOG_CUDA_STEP`: then the records of the first one say `step` too.
+#define ORCH_LOG_CUDA_COUNT_STEPS() (::orch_log::cuda::count_steps())
 
 /// Ends a forward pass. Needed once a pass for `step` to be right, and for `ORCH_LOG_DETAIL=full`.
 #define ORCH_LOG_CUDA_STEP(stream) \

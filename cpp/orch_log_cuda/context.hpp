@@ -22,6 +22,19 @@
 namespace orch_log {
 namespace cuda {
 
+namespace impl {
+
+/// Whether the engine has said that it ends its passes.
+inline std::atomic<bool> counts_steps{false};
+
+}  // namespace impl
+
+/// Says that the engine ends each of its passes with `ORCH_LOG_CUDA_STEP`: every tensor that is logged from now on says which pass it
+/// belongs to, the first as step 0. Costs a store, and may be called as often as one likes, before there is a device too.
+///
+/// Without it a record cannot know whether its pass will be ended: those of the first pass say no step, all later ones do.
+inline void count_steps() noexcept { impl::counts_steps.store(true, std::memory_order_relaxed); }
+
 /// One CUDA context. Made at the first record from it, never destroyed: graphs may be replayed until the process ends. When the engine
 /// has reset its device, the next record renews it.
 class Context {
@@ -172,8 +185,6 @@ public:
         return cudaMemsetAsync(memory, 0, size, own_stream_) == cudaSuccess && cudaStreamSynchronize(own_stream_) == cudaSuccess;
     }
 
-    /// Set once somebody counts passes, so that records say which one they belong to.
-    std::atomic<bool> counts_steps{false};
     /// Payloads that no snapshot could be taken of.
     std::atomic<std::uint64_t> payloads_lost{0};
     /// Records that were launched for outside of graphs.

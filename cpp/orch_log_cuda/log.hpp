@@ -69,7 +69,7 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
     job.token_idx = position.value();
     job.position = static_cast<const u8*>(position.counter());
     job.position_bits = position.bits();
-    job.n_tokens = n_tokens | Sites::step_bits(event);
+    job.n_tokens = n_tokens | Sites::step_bits(event) | (counts_steps.load(std::memory_order_relaxed) ? Sites::is_counted : 0);
     const u32 values = context->values_of(event.checkpoint());
     job.first = view.count < values ? static_cast<u32>(view.count) : values;
     job.payload_offset = no_payload;
@@ -175,7 +175,6 @@ inline Status end_step(cudaStream_t stream) noexcept {
     const impl::Entered entered(owner);
     Context* context = impl::Poller::instance().context(*recorder, owner);
     if (context == nullptr) return recorder->refuse(Status::device_failed);
-    context->counts_steps.store(true, std::memory_order_relaxed);
     const std::lock_guard<std::mutex> lock(context->mutex());
     const impl::Capture capture = impl::Capture::of(stream);
     Lane* lane = context->lane(stream, capture.id);

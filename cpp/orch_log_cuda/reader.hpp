@@ -126,10 +126,12 @@ private:
         Event event = site.event;
         event.token_idx_ = slot.token_idx;
         const u64 n_tokens = slot.n_tokens & 0xffffffffu;
-        const u64 said_step = slot.n_tokens >> 32;  // see `Sites::step_bits`
+        const u64 said_step = (slot.n_tokens & ~Sites::is_counted) >> 32;  // see `Sites::step_bits`
         if (n_tokens > 0) event.n_tokens(n_tokens);
         if (said_step > 0) event.step(said_step - 1);
-        if (!event.has_step_ && context_.counts_steps.load(std::memory_order_relaxed)) event.step(slot.step);
+        // Only what travels with the record decides: the trace does not depend on when it is read. Where passes have been ended before
+        // this one, it is a pass, whether or not the engine said so.
+        if (!event.has_step_ && (slot.step > 0 || (slot.n_tokens & Sites::is_counted) != 0)) event.step(slot.step);
         detail::PayloadPlace place;
         const bool has_payload = slot.payload_offset != no_payload && recorder_.wants(event.checkpoint(), slot.token_idx, n_tokens > 0 ? n_tokens : 1);
         if (has_payload) {

@@ -56,10 +56,13 @@ public:
 
     static constexpr std::uint32_t max_sites = 65536;
 
+    /// In `Job::n_tokens`, beside what `step_bits` says: the engine ends its passes, so the record says its step, 0 too.
+    static constexpr std::uint64_t is_counted = std::uint64_t{1} << 63;
+
     /// The step that an event says, for the upper half of `Job::n_tokens`, from 1: an engine that counts its passes itself would
     /// else have a site for each of them. 0 where it says none, or one that has no room there.
     static std::uint64_t step_bits(const Event& event) noexcept {
-        return event.has_step_ && event.step_ < 0xffffffffu ? (std::uint64_t{event.step_} + 1) << 32 : 0;
+        return event.has_step_ && event.step_ < 0x7fffffffu ? (std::uint64_t{event.step_} + 1) << 32 : 0;
     }
 
 private:

@@ -298,6 +298,7 @@ int main(int argc, char** argv) {
         return argc < 2 ? 2 : 0;
     }
     try {
+        ORCH_LOG_CUDA_COUNT_STEPS();
         run(Options(argc, argv));
     } catch (const std::exception& error) {
         std::fprintf(stderr, "decode: %s\n", error.what());

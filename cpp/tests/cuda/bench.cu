@@ -128,6 +128,8 @@ void bandwidth(const char* dtype, std::size_t size) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Whoever of them has passes ends them: each record says its step.
+    ORCH_LOG_CUDA_COUNT_STEPS();
     const std::string command = argc > 1 ? argv[1] : "";
     if (command == "graph" || command == "eager") {
         const double base = command == "graph" ? in_graph(After::nothing) : eager(After::nothing);

@@ -234,6 +234,8 @@ int huge() {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Whoever of them has passes ends them: each record says its step.
+    ORCH_LOG_CUDA_COUNT_STEPS();
     const std::string command = argc > 1 ? argv[1] : "";
     const int number = argc > 2 ? std::atoi(argv[2]) : 0;
     // What only some loggers do: `run` skips its tests for the others.

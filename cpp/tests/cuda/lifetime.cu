@@ -218,6 +218,30 @@ int counts_its_passes() {
     return orch_log::status().dropped == 0 ? 0 : 3;
 }
 
+void wait_until_written(std::uint64_t records) {
+    while (orch_log::status().written < records) std::this_thread::yield();
+}
+
+int ends_its_passes() {
+    ORCH_LOG_CUDA_COUNT_STEPS();
+    for (int pass = 0; pass < 3; ++pass) {
+        log_some("tensor", 10 * pass, 10 * (pass + 1));
+        // The first is read before anybody has ended one.
+        wait_until_written(static_cast<std::uint64_t>(10 * (pass + 1)));
+        ORCH_LOG_CUDA_STEP(nullptr);
+    }
+    return 0;
+}
+
+/// In a full trace all records of a pass are read after its end, in another one some before.
+int does_not_say_that_it_ends_its_passes() {
+    for (int pass = 0; pass < 3; ++pass) {
+        log_some("tensor", 10 * pass, 10 * (pass + 1));
+        ORCH_LOG_CUDA_STEP(nullptr);
+    }
+    return 0;
+}
+
 int logs_tokens() {
     void* memory = nullptr;
     (void)cudaMalloc(&memory, 4096);
@@ -383,6 +407,17 @@ int main() {
         CHECK_EQUAL(found.lines.size(), std::size_t{cuda::Sites::max_sites + 10});
         CHECK(found.lines.back().find("\"n_tokens\":3") != std::string::npos);
         CHECK(found.lines.back().find("\"step\":" + std::to_string(cuda::Sites::max_sites + 9)) != std::string::npos);
+    }
+    {
+        const Outcome found = run("ends-its-passes", &ends_its_passes);
+        CHECK_EQUAL(found.lines.size(), std::size_t{30});
+        for (const char* step : {"\"step\":0,", "\"step\":1,", "\"step\":2,"}) CHECK_EQUAL(found.count(step), std::size_t{10});
+    }
+    for (const char* detail : {"full", "stats"}) {
+        const Outcome found = run(detail, &does_not_say_that_it_ends_its_passes, {{"ORCH_LOG_DETAIL", detail}});
+        CHECK(found.positions("tensor") == numbers(0, 30));
+        CHECK_EQUAL(found.count("\"step\":"), std::size_t{20});
+        for (const char* step : {"\"step\":1,", "\"step\":2,"}) CHECK_EQUAL(found.count(step), std::size_t{10});
     }
     {
         const Outcome found = run("tokens", &logs_tokens, {{"ORCH_LOG_CUDA_MODE", "fast"}, {"ORCH_LOG_CUDA_SLOTS", "15"}});

@@ -36,6 +36,9 @@ pub(crate) struct Pass {
 impl Pass {
     /// A pass over `rows` tokens from the position `first` on.
     pub(crate) fn new(first: usize, rows: usize, step: u64) -> Self {
+        // Whoever makes a pass ends it: what it logs says its step, in the first one too.
+        #[cfg(feature = "cuda")]
+        orch_log::cuda::count_steps();
         Self {
             first,
             rows,

@@ -14,6 +14,8 @@ use std::error::Error;
 type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> Outcome {
+    // Whoever of them has passes ends them: each record says its step.
+    orch_log::cuda::count_steps();
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next().unwrap_or_default();
     let mut number = || {

@@ -25,6 +25,8 @@ pub(super) struct Backend {
     pub(super) driver: Driver,
     pub(super) compiler: Compiler,
     pub(super) cache: Option<Cache>,
+    /// Whether the engine has said that it ends its passes; see [`count_steps`](super::count_steps).
+    pub(super) counts_steps: &'static AtomicBool,
 }
 
 /// What makes kernels.
@@ -49,8 +51,6 @@ pub(super) struct Device {
     pub(super) sites: Sites,
     pub(super) deliveries: Deliveries,
     pub(super) state: Mutex<State>,
-    /// Set once somebody counts passes, so that records say which one they belong to.
-    pub(super) counts_steps: AtomicBool,
     pub(super) losses: Losses,
     /// Records that the device was asked for outside of graphs.
     pub(super) launched: AtomicU64,
@@ -146,7 +146,6 @@ impl Device {
             sites: Sites::default(),
             deliveries: Deliveries::default(),
             state: Mutex::default(),
-            counts_steps: AtomicBool::new(false),
             losses: Losses::default(),
             launched: AtomicU64::new(0),
             has_captured: AtomicBool::new(false),

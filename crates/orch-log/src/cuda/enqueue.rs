@@ -49,7 +49,10 @@ pub(super) fn enqueue(
         position_bits: position.bits,
         position: position.counter,
         token_idx: position.value,
-        n_tokens: event.n_tokens.unwrap_or(0) as u64,
+        n_tokens: Job::told(
+            event.n_tokens,
+            device.backend.counts_steps.load(Ordering::Relaxed),
+        ),
         payload_offset: NO_PAYLOAD,
         ..Job::default()
     };

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::argument::{DeviceData, DeviceStream, Position};
@@ -86,6 +87,16 @@ pub fn step(recorder: &'static Recorder, stream: &impl DeviceStream) {
     if let Err(error) = outcome {
         poller::tell(recorder, &error);
     }
+}
+
+pub(super) static COUNTS_STEPS: AtomicBool = AtomicBool::new(false);
+
+/// Says that the engine ends each of its passes with `orch_log_cuda_step!`: every tensor that is logged from now on says which
+/// pass it belongs to, the first as step 0. Costs a store, and may be called as often as one likes, before there is a device too.
+///
+/// Without it a record cannot know whether its pass will be ended: those of the first pass say no step, all later ones do.
+pub fn count_steps() {
+    COUNTS_STEPS.store(true, Ordering::Relaxed);
 }
 
 /// Waits for the devices and returns when everything that they logged is on the disk; the only call here that

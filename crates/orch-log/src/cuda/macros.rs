@@ -36,7 +36,8 @@ macro_rules! orch_log_cuda {
 }
 
 /// Ends a forward pass on `stream`: what comes next belongs to the next `step`, and with `ORCH_LOG_DETAIL=full` the
-/// pass's tensors are brought to the host. Legal in a capture, where it belongs to the graph.
+/// pass's tensors are brought to the host. Legal in a capture, where it belongs to the graph. An engine that ends its
+/// passes says so at its start, with [`count_steps`](crate::cuda::count_steps).
 #[macro_export]
 macro_rules! orch_log_cuda_step {
     ($stream:expr $(,)?) => {

@@ -3,8 +3,11 @@
 //!
 //! ```no_run
 //! # use std::sync::Arc;
-//! # use orch_log::{orch_log_cuda, orch_log_cuda_step};
+//! # use orch_log::{cuda, orch_log_cuda, orch_log_cuda_step};
 //! # use cudarc::driver::{CudaSlice, CudaStream};
+//! # fn start() {
+//! cuda::count_steps(); // once, at the start: the engine ends its passes
+//! # }
 //! # fn pass(output: &CudaSlice<f32>, position: usize, stream: &Arc<CudaStream>) {
 //! orch_log_cuda!("layer_0_output", output, 896, "f32", [1, 896], position, stream);
 //! // … at the end of each forward pass:
@@ -50,6 +53,6 @@ mod tensor;
 mod tests;
 
 pub use argument::{DeviceData, DeviceStream, Position};
-pub use log::{flush, reads_at_the_end, waited};
+pub use log::{count_steps, flush, reads_at_the_end, waited};
 #[doc(hidden)]
 pub use macros::__private;

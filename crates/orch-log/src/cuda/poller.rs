@@ -9,6 +9,7 @@ use super::cache::Cache;
 use super::device::{Backend, Compiler, Device, Entered};
 use super::driver::{Driver, Handle, check};
 use super::error::Error;
+use super::log::COUNTS_STEPS;
 use super::nvrtc;
 use super::reader::Reader;
 use super::settings::DeviceSettings;
@@ -48,6 +49,7 @@ impl Poller {
                         compile: nvrtc::compile,
                     },
                     cache: Cache::from_lookup(|name| std::env::var_os(name)),
+                    counts_steps: &COUNTS_STEPS,
                 })
                 .map_err(Error::Unavailable),
             devices: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_DEVICES],

@@ -228,7 +228,7 @@ impl Reader {
         };
         let mut payload = None;
         if slot.payload_offset != NO_PAYLOAD {
-            let n_tokens = (slot.n_tokens.max(1)) as usize;
+            let n_tokens = slot.n_tokens().unwrap_or(1);
             let deliveries = &self.device.deliveries;
             if site.is_wanted(self.recorder, slot.token_idx, n_tokens) {
                 match self.passes.find(deliveries, self.recorder, &slot, site.of) {
@@ -247,10 +247,8 @@ impl Reader {
             *to = *from as usize;
         }
         site.with_event(slot.token_idx, &shape[..axes], |mut event| {
-            event.n_tokens = (slot.n_tokens > 0).then_some(slot.n_tokens as usize);
-            if self.device.counts_steps.load(Ordering::Relaxed) {
-                event.step = Some(slot.step);
-            }
+            event.n_tokens = slot.n_tokens();
+            event.step = slot.step();
             let record = Record {
                 recorder: self.recorder,
                 event: &event,

@@ -8,6 +8,8 @@ pub(super) const AXES: usize = crate::MAX_NDIM;
 pub(super) const NO_PAYLOAD: u64 = u64::MAX;
 /// First elements that a record can carry.
 pub(super) const MAX_FIRST: u32 = 256;
+/// In `n_tokens` of jobs and slots, beside the number: the engine ends its passes, so the record says its step, 0 too.
+const IS_COUNTED: u64 = 1 << 63;
 /// Small tensors that one launch reads, a thread block each.
 pub(super) const BATCH_JOBS: usize = 16;
 /// Threads of a thread block.
@@ -32,7 +34,7 @@ pub(super) struct Slot {
     pub(super) site: u32,
     pub(super) token_idx: i64,
     pub(super) step: u64,
-    /// 0 = not given.
+    /// As the job has it.
     pub(super) n_tokens: u64,
     pub(super) payload_offset: u64,
     pub(super) payload_pass: u64,
@@ -48,6 +50,20 @@ pub(super) struct Slot {
     pub(super) axes: u32,
     pub(super) first: u32,
     pub(super) shape: [u64; AXES],
+}
+
+impl Slot {
+    /// Tokens, if the engine said how many.
+    pub(super) fn n_tokens(&self) -> Option<usize> {
+        let n_tokens = self.n_tokens & !IS_COUNTED;
+        (n_tokens > 0).then_some(n_tokens as usize)
+    }
+
+    /// The pass that the record belongs to. Only what travels with it decides: the trace does not depend on when it is read.
+    pub(super) fn step(&self) -> Option<u64> {
+        // Where passes have been ended before this one, it is a pass, whether or not the engine said so.
+        (self.step > 0 || self.n_tokens & IS_COUNTED != 0).then_some(self.step)
+    }
 }
 
 /// A tensor to be logged, as the kernel gets it. Addresses are the device's.
@@ -66,9 +82,18 @@ pub(super) struct Job {
     /// A counter on the device, added to `token_idx` when the kernel runs.
     pub(super) position: u64,
     pub(super) token_idx: i64,
+    /// 0 = not given, and [`Job::told`].
     pub(super) n_tokens: u64,
     pub(super) payload_offset: u64,
     pub(super) payload_pass: u64,
+}
+
+impl Job {
+    /// What comes back in the slot: the number of tokens, and whether the engine ends its passes.
+    pub(super) fn told(n_tokens: Option<usize>, counts_steps: bool) -> u64 {
+        let n_tokens = n_tokens.unwrap_or(0) as u64 & !IS_COUNTED;
+        n_tokens | if counts_steps { IS_COUNTED } else { 0 }
+    }
 }
 
 /// Several small tensors for one launch.

@@ -122,6 +122,7 @@ fn load(device: &Device, program: Program) -> Result<Vec<Handle>, Error> {
         driver,
         compiler,
         cache,
+        ..
     } = device.backend;
     let version = (compiler.version)().map_err(Error::Unavailable)?;
     let cache = cache

@@ -3,7 +3,6 @@
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use super::buffers::HostBuffers;
 use super::capture::{self, Capture};
@@ -20,7 +19,6 @@ use crate::settings::Detail;
 
 /// Ends a forward pass on `stream`: counts it, and brings the snapshots of its payloads to the host.
 pub(super) fn end_step(device: &Device, detail: Detail, stream: Handle) -> Result<(), Error> {
-    device.counts_steps.store(true, Ordering::Relaxed);
     let _entered = device.enter()?;
     let mut state = device.state.lock().unwrap_or_else(PoisonError::into_inner);
     let driver = &device.backend.driver;

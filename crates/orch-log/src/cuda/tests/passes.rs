@@ -350,3 +350,67 @@ fn no_memory_for_what_was_put_off_is_counted() {
     assert_eq!(trace.recorder.status().dropped, 2);
     assert!(machine.is_as_before());
 }
+
+/// What three passes of two tensors say of their step. The host reads when each of them has ended, or before.
+fn steps(is_said: bool, reads_late: bool, in_graph: bool) -> Vec<Option<u64>> {
+    let machine = Machine::new();
+    let device = in_mode(&machine, Mode::InStream);
+    device
+        .backend
+        .counts_steps
+        .store(is_said, Ordering::Relaxed);
+    let trace = Trace::new(Detail::Stats);
+    let mut reader = Reader::new(device, trace.recorder);
+    let mut read = |is_late: bool| {
+        if is_late == reads_late {
+            reader.drain(false);
+        }
+    };
+    let log = |name: &str| log_in(device, STREAM, name, &[1.0; 20]);
+    if in_graph {
+        machine.begin_capture();
+        log("x");
+        log("y");
+        end(device);
+        machine.end_capture();
+        for position in 0..3 {
+            machine.replay(position);
+            read(true);
+        }
+        // A graph's passes cannot be read before they end, but all at once.
+        read(false);
+    } else {
+        for _ in 0..3 {
+            log("x");
+            log("y");
+            read(false);
+            end(device);
+            read(true);
+        }
+    }
+    let lines = trace.lines();
+    let steps = lines.iter().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line.get("step").map(|step| step.as_u64().unwrap())
+    });
+    steps.collect()
+}
+
+#[test]
+fn when_a_record_is_read_does_not_decide_whether_it_says_its_step() {
+    for (reads_late, in_graph) in [(false, false), (true, false), (false, true), (true, true)] {
+        let all = [0, 0, 1, 1, 2, 2].map(Some);
+        assert_eq!(
+            steps(true, reads_late, in_graph),
+            all,
+            "{reads_late} {in_graph}"
+        );
+        // Of an engine that does not say that it ends passes nobody knows it before the first of them has ended.
+        let known = [None, None, Some(1), Some(1), Some(2), Some(2)];
+        assert_eq!(
+            steps(false, reads_late, in_graph),
+            known,
+            "{reads_late} {in_graph}"
+        );
+    }
+}

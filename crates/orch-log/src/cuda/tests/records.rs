@@ -77,7 +77,11 @@ fn same_as_host<T: Element>(
     data: &[T],
     of: Type,
 ) {
-    let event = Event::new("x", 7).n_tokens(1).op("MUL_MAT").src(&["y"]);
+    let event = Event::new("x", 7)
+        .n_tokens(1)
+        .step(0)
+        .op("MUL_MAT")
+        .src(&["y"]);
     enqueue(
         device,
         Detail::Stats,
@@ -358,7 +362,7 @@ fn shapes_that_do_not_fit_are_as_on_the_host() {
             data.as_ptr().expose_provenance(),
             shifted.as_ptr().expose_provenance() + 1,
         ] {
-            let event = Event::new("x", 7).shape(dims);
+            let event = Event::new("x", 7).step(0).shape(dims);
             let (shape, axes) = axes_of(Shape::Dims(dims), 300);
             let at = Tensor {
                 address: address as u64,

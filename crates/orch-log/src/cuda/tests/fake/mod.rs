@@ -7,6 +7,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, c_void};
 use std::ptr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cuda::cache::Cache;
@@ -109,6 +110,7 @@ impl Machine {
                 compile,
             },
             cache: None,
+            counts_steps: Box::leak(Box::new(AtomicBool::new(true))),
         }));
         Self {
             backend,
@@ -126,6 +128,7 @@ impl Machine {
             cache: Some(cache.clone()),
             driver: self.backend.driver,
             compiler: self.backend.compiler,
+            counts_steps: self.backend.counts_steps,
         }));
         Self::device_of(backend, DeviceSettings::default())
     }
