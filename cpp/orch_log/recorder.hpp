@@ -143,10 +143,15 @@ public:
         if (sink_.is_open() && records > 0) (void)sink_.lose(records, reason, 0);
     }
 
-    /// The same of payloads, whose records are written.
+    /// The same of payloads, whose records are written. The trace is not told before `tell_of_payloads`.
     void count_lost_payloads(std::uint64_t payloads, Status reason, int error = 0) noexcept {
+        if (sink_.is_open() && payloads > 0) sink_.lose_device_payloads(payloads, reason, error);
+    }
+
+    /// Tells the trace of payloads that were counted before.
+    void tell_of_payloads(std::uint64_t payloads) noexcept {
         const detail::ErrnoGuard guard;
-        for (; sink_.is_open() && payloads > 0; --payloads) sink_.lose_payload(reason, error);
+        if (sink_.is_open() && payloads > 0) sink_.tell_of_payloads(payloads);
     }
 
     /// Writes the record that says how much was lost, where the trace has none that says so yet.

@@ -97,6 +97,18 @@ public:
         remember(status, error);
     }
 
+    /// The same of payloads that a device was to bring. They come by the hundred: the trace does not tell of them before
+    /// `tell_of_payloads`.
+    void lose_device_payloads(std::uint64_t payloads, Status status, int error) noexcept {
+        payloads_dropped_.fetch_add(payloads, std::memory_order_relaxed);
+        remember(status, error);
+    }
+
+    void tell_of_payloads(std::uint64_t payloads) noexcept {
+        untold_.fetch_add(payloads, std::memory_order_relaxed);
+        tell();
+    }
+
     void count_payload_bytes(std::uint64_t bytes) noexcept { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
 
     /// Attempts one `orch_log.dropped` record. It may exceed the byte limit: it is what tells of it.

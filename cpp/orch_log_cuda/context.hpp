@@ -147,17 +147,18 @@ public:
         return &lane;
     }
 
-    /// Buffers for passes of up to `nbytes`: those of the lane, or larger ones; null without memory. `mutex()` is held.
+    /// Buffers for passes of up to `nbytes`: those of the lane, or larger ones; without memory for these the smaller ones, which hold
+    /// what fits, or null. `mutex()` is held.
     Buffers* buffers_for(Lane& lane, std::uint64_t nbytes) noexcept {
         Buffers* known = lane.buffers.load(std::memory_order_relaxed);
-        if (known != nullptr && known->bytes >= nbytes) return known;
+        if (known != nullptr && (known->bytes >= nbytes || lane.cannot_grow)) return known;
         // Half as much again: passes of a growing context need a little more each time. Of the memory that is left a lane takes half.
         const std::uint64_t bytes = (nbytes + nbytes / 2 + 4095) & ~std::uint64_t{4095};
         const std::uint64_t left = settings_.buffer_bytes > buffers_used_ ? settings_.buffer_bytes - buffers_used_ : 0;
         const std::uint64_t wanted = left / 2 / bytes;
         u32 count = wanted < 4 ? 4 : wanted > 256 ? 256 : static_cast<u32>(wanted);
         void* made = std::malloc(sizeof(Buffers));
-        if (made == nullptr) return nullptr;
+        if (made == nullptr) return no_larger_buffers(lane, Buffers::bytes_for(bytes, count), cudaErrorMemoryAllocation);
         Buffers* buffers = new (made) Buffers{Mapped(), bytes, count, known};
         cudaError_t error = buffers->memory.create(Buffers::bytes_for(bytes, count));
         if (error == cudaErrorMemoryAllocation && count > 4) {
@@ -165,10 +166,8 @@ public:
             error = buffers->memory.create(Buffers::bytes_for(bytes, count));
         }
         if (error != cudaSuccess) {
-            if (!lane.is_undeliverable.exchange(true, std::memory_order_relaxed))
-                tell_failure("payloads of tensors in GPU memory are not logged", "host memory cannot be registered", Buffers::bytes_for(bytes, count), error);
             std::free(made);
-            return nullptr;
+            return no_larger_buffers(lane, Buffers::bytes_for(bytes, count), error);
         }
         buffers_used_ += bytes * count;
         lane.buffers.store(buffers, std::memory_order_release);
@@ -187,6 +186,8 @@ public:
 
     /// Payloads that no snapshot could be taken of.
     std::atomic<std::uint64_t> payloads_lost{0};
+    /// Payloads that there is no host memory for.
+    std::atomic<std::uint64_t> payloads_undeliverable{0};
     /// Records that were launched for outside of graphs.
     std::atomic<std::uint64_t> launched{0};
     /// Set once something was captured: how often a graph is replayed is known to the engine alone.
@@ -199,6 +200,16 @@ public:
 
 private:
     Context() noexcept = default;
+
+    /// Which payloads are lost must not depend on when the host reads: those that are on their way still come, and of each later pass
+    /// comes what fits.
+    Buffers* no_larger_buffers(Lane& lane, std::size_t bytes, cudaError_t error) noexcept {
+        Buffers* known = lane.buffers.load(std::memory_order_relaxed);
+        lane.cannot_grow = true;
+        if (known == nullptr) lane.is_undeliverable.store(true, std::memory_order_relaxed);
+        tell_failure("payloads of tensors in GPU memory are not logged", "host memory cannot be registered", bytes, error);
+        return known;
+    }
 
     u64* mailbox(unsigned char* shared) const noexcept { return reinterpret_cast<u64*>(shared + ring_bytes()); }
     std::size_t ring_bytes() const noexcept { return std::size_t{ring_.slot_count} * ring_.slot_bytes; }

@@ -86,6 +86,7 @@ struct Lane {
     u32* deliver_ticket = nullptr;        ///< Device.
 
     std::atomic<Buffers*> buffers{nullptr};
+    bool cannot_grow = false;             ///< There is no memory for larger buffers: of a pass comes what fits.
     std::atomic<bool> is_undeliverable{false};  ///< There is no memory for its payloads: nobody waits for one.
 
     /// Whether it can be another capture's. What it has on the device and on the host it keeps.

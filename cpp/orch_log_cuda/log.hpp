@@ -96,7 +96,7 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
         if (!copied && mode == Mode::snapshot) mode = Mode::in_stream;
         if (wants_payload && !copied) context->payloads_lost.fetch_add(1, std::memory_order_relaxed);
     }
-    if (full && view.count > 0 && !wants_payload) recorder.count_lost_payloads(1, Status::device_failed);
+    if (full && view.count > 0 && !wants_payload) context->payloads_undeliverable.fetch_add(1, std::memory_order_relaxed);
     // What the kernel walks over: the view's own axes. What the record says: the caller's shape.
     job.axes = static_cast<u32>(packed ? shape.count() : view.shape.count());
     for (u32 axis = 0; axis < job.axes; ++axis) {
@@ -143,7 +143,7 @@ inline bool deliver_snapshots(Context& context, Lane& lane, cudaStream_t stream)
     if (!wait_for_host(context, lane, stream, buffers)) return false;
     Delivery to = {buffers->memory.device(), buffers->bytes, buffers->count, buffers->device_headers(), lane.pass, lane.deliver_ticket};
     const u8* from = lane.snapshots;
-    u64 nbytes = lane.used;
+    u64 nbytes = lane.used < buffers->bytes ? lane.used : buffers->bytes;
     void* arguments[] = {&from, &nbytes, &to};
     lane.delivered = lane.used;
     const u32 blocks = nbytes < (1u << 20) ? 8 : 64;

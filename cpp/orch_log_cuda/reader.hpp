@@ -2,6 +2,7 @@
 #ifndef ORCH_LOG_CUDA_READER_HPP
 #define ORCH_LOG_CUDA_READER_HPP
 
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -22,25 +23,10 @@ public:
     /// Writes what has arrived, in the order in which the device logged; returns how many records came. With
     /// `last_chance`, records whose payload has not arrived are written without it, and broken slots are given up.
     std::size_t drain(bool last_chance) noexcept {
-        std::size_t written = 0;
         report_losses();
-        for (;;) {
-            switch (read_next()) {
-                case Found::nothing: return written;
-                case Found::half:
-                    // The parts of a slot arrive within microseconds; one that stays broken was given up by its device.
-                    if (!last_chance && ++half_tries_ < 1000000) return written;
-                    recorder_.count_lost(1, Status::never_arrived);
-                    break;
-                case Found::record:
-                    if (!write(last_chance)) return written;
-                    ++written;
-                    break;
-            }
-            half_tries_ = 0;
-            ++next_;
-            __atomic_store_n(context_.read(), next_, __ATOMIC_RELAXED);
-        }
+        const std::size_t written = drain_ring(last_chance);
+        tell_of_payloads(last_chance);
+        return written;
     }
 
     /// Writes what has arrived from a context that nothing more comes from, and counts what was launched and never came.
@@ -64,6 +50,27 @@ public:
 
 private:
     enum class Found { nothing, half, record };
+
+    std::size_t drain_ring(bool last_chance) noexcept {
+        std::size_t written = 0;
+        for (;;) {
+            switch (read_next()) {
+                case Found::nothing: return written;
+                case Found::half:
+                    // The parts of a slot arrive within microseconds; one that stays broken was given up by its device.
+                    if (!last_chance && ++half_tries_ < 1000000) return written;
+                    recorder_.count_lost(1, Status::never_arrived);
+                    break;
+                case Found::record:
+                    if (!write(last_chance)) return written;
+                    ++written;
+                    break;
+            }
+            half_tries_ = 0;
+            ++next_;
+            __atomic_store_n(context_.read(), next_, __ATOMIC_RELAXED);
+        }
+    }
 
     const unsigned char* slot(u64 number) const noexcept {
         const Ring& ring = context_.ring();
@@ -140,7 +147,7 @@ private:
             if (state == PayloadState::coming && !last_chance && !is_pressed()) return false;
             if (state != PayloadState::here) {
                 place = detail::PayloadPlace();
-                recorder_.count_lost_payloads(1, reason, passes_[lane_of(slot)].error);
+                lose_payloads(1, reason, passes_[lane_of(slot)].error);
             }
         }
         Shape shape;
@@ -175,8 +182,10 @@ private:
         const u32 index = lane_of(slot);
         const Lane* lane = context_.lane_at(index);
         const Buffers* all = lane == nullptr ? nullptr : lane->buffers.load(std::memory_order_acquire);
-        if (lane != nullptr && lane->is_undeliverable.load(std::memory_order_relaxed)) return reason = Status::device_failed, PayloadState::gone;
-        if (all == nullptr) return PayloadState::coming;
+        if (all == nullptr) {
+            const bool comes = lane == nullptr || !lane->is_undeliverable.load(std::memory_order_relaxed);
+            return comes ? PayloadState::coming : (reason = Status::device_failed, PayloadState::gone);
+        }
         Pass& pass = passes_[index];
         if (pass.number != slot.payload_pass + 1) {
             const Buffers* buffers = find_buffers(all, slot.payload_pass);
@@ -198,7 +207,7 @@ private:
         if (pass.status != Status::written) return reason = pass.status, PayloadState::gone;
         const u64 offset = slot.payload_offset & ((1ull << 48) - 1);
         const u64 nbytes = slot.n * size_bytes(site.type);
-        if (offset + nbytes > pass.place.nbytes) return PayloadState::gone;
+        if (offset + nbytes > pass.place.nbytes) return reason = Status::device_failed, PayloadState::gone;  // no buffers large enough
         place.file = pass.place.file;
         place.offset = pass.place.offset + offset;
         place.nbytes = nbytes;
@@ -246,15 +255,34 @@ private:
         return summary;
     }
 
+    void lose_payloads(std::uint64_t payloads, Status reason, int error = 0) noexcept {
+        recorder_.count_lost_payloads(payloads, reason, error);
+        untold_ += payloads;
+    }
+
     void report_losses() noexcept {
-        const std::uint64_t payloads = context_.payloads_lost.exchange(0, std::memory_order_relaxed);
-        recorder_.count_lost_payloads(payloads, Status::no_snapshot);
+        lose_payloads(context_.payloads_lost.exchange(0, std::memory_order_relaxed), Status::no_snapshot);
+        lose_payloads(context_.payloads_undeliverable.exchange(0, std::memory_order_relaxed), Status::device_failed);
+    }
+
+    /// Lost payloads come in bursts, and a line for each would fill the trace: of all but the first it is told once a second at most.
+    void tell_of_payloads(bool last_chance) noexcept {
+        if (untold_ == 0) return;
+        const auto now = std::chrono::steady_clock::now();
+        if (!last_chance && has_told_ && now - told_ < std::chrono::seconds(1)) return;
+        recorder_.tell_of_payloads(untold_);
+        untold_ = 0;
+        has_told_ = true;
+        told_ = now;
     }
 
     Context& context_;
     Recorder& recorder_;
     u64 next_ = 0;
     u32 half_tries_ = 0;
+    std::uint64_t untold_ = 0;  ///< Lost payloads that the trace does not tell of yet.
+    bool has_told_ = false;
+    std::chrono::steady_clock::time_point told_;
     Pass passes_[Context::max_lanes];
     alignas(8) u32 image_[(sizeof(Slot) + max_first * 8) / 4] = {};
 };

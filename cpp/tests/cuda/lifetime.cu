@@ -133,6 +133,16 @@ int no_payloads() {
     return 0;
 }
 
+/// The passes outgrow their buffers, and there is no memory for larger ones.
+int outgrows_its_buffers() {
+    fake::state.registrations_until_failure = 2;
+    for (int tensors : {10, 40, 10}) {
+        log_some("tensor", 0, tensors);
+        ORCH_LOG_CUDA_STEP(nullptr);
+    }
+    return 0;
+}
+
 int not_after_a_reset() {
     log_some("tensor", 0, 10);
     fake::state.registrations_until_failure = 0;
@@ -367,6 +377,14 @@ int main() {
         CHECK_EQUAL(found.count("\"payload\":{"), std::size_t{0});
         CHECK_EQUAL(found.count("\"values\":[0,30],\"error\":\"a CUDA call failed\""), std::size_t{1});
         CHECK(found.said.find("orch_log: payloads of tensors in GPU memory are not logged: host memory cannot be registered (") == 0);
+        CHECK(found.said.find('\n') == found.said.size() - 1);
+    }
+    {
+        const Outcome found = run("outgrows-its-buffers", &outgrows_its_buffers, {{"ORCH_LOG_DETAIL", "full"}});
+        CHECK(found.positions("tensor") == numbers(0, 10) + numbers(0, 40) + numbers(0, 10));
+        // A tensor takes 256 bytes, the smallest buffer has 4096: sixteen come of the second pass.
+        CHECK_EQUAL(found.count("\"payload\":{"), std::size_t{10 + 16 + 10});
+        CHECK_EQUAL(found.count("\"values\":[0,24],\"error\":\"a CUDA call failed\""), std::size_t{1});
         CHECK(found.said.find('\n') == found.said.size() - 1);
     }
     {

@@ -1,5 +1,6 @@
 // The host's end of the ring, with a device that the test plays itself: what it writes must come out, whatever state the
 // ring is in.
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -226,6 +227,7 @@ void records_do_not_wait_for_ever_for_payloads() {
     Trace trace("pressed", Detail::full, 64);
     Reader reader(*trace.context, trace.recorder);
     Deliveries deliveries(trace);
+    const auto start = std::chrono::steady_clock::now();
     // An engine that ends no pass: no delivery comes. While the ring has room the records wait, then they come without.
     for (u64 i = 0; i < 40; ++i) put(*trace.context, i, trace.site->id, 1.0f, false, deliveries.place(256 * i), 0);
     CHECK_EQUAL(reader.drain(false), std::size_t{0});
@@ -237,6 +239,13 @@ void records_do_not_wait_for_ever_for_payloads() {
     CHECK_EQUAL(trace.recorder.health().written, std::uint64_t{200});
     CHECK_EQUAL(trace.recorder.health().dropped, std::uint64_t{0});
     CHECK_EQUAL(trace.recorder.health().payloads_dropped, std::uint64_t{200});
+    // Of the first it is told at once, of the others once a second at most, of all at the end.
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - start).count();
+    const auto lines = trace.lines();
+    std::size_t told = 0;
+    for (const std::string& line : lines) told += line.find("orch_log.dropped") != std::string::npos;
+    CHECK(told >= 2 && told <= 2 + static_cast<std::size_t>(seconds));
+    CHECK(lines.back().find("\"orch_log.dropped\"") != std::string::npos && lines.back().find("\"values\":[0,200]") != std::string::npos);
 }
 
 void sites_are_told_apart() {

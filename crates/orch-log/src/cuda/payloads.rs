@@ -74,7 +74,7 @@ impl Passes {
         match last.block {
             Ok(block) => block
                 .part(offset, nbytes, of.dtype())
-                .map_or(Payload::Lost(Loss::OVERTAKEN_PAYLOAD), Payload::Here),
+                .map_or(Payload::Lost(Loss::NO_BUFFERS), Payload::Here),
             Err(loss) => Payload::Lost(loss),
         }
     }

@@ -71,9 +71,12 @@ fn deliver_snapshots(
     let lane = state.lane(device, stream, capture)?;
     let buffers = match lane.buffers {
         Some(buffers) if buffers.bytes >= lane.used => buffers,
-        _ => match device.host_buffers(lane.index, lane.used) {
-            Ok(buffers) => *lane.buffers.insert(buffers),
-            Err(_) => {
+        None if device.deliveries.is_given_up(lane.index) => return Ok(()),
+        known => match (device.host_buffers(lane.index, lane.used), known) {
+            (Ok(buffers), _) => *lane.buffers.insert(buffers),
+            // What fits into the smaller ones comes: of no pass does it depend on the time what is lost.
+            (Err(_), Some(smaller)) => smaller,
+            (Err(_), None) => {
                 // Each of the records counts the payload that it has to go without.
                 device.deliveries.give_up(lane.index);
                 return Ok(());
@@ -92,7 +95,7 @@ fn deliver_snapshots(
         pass: lane.pass,
         ticket: lane.deliver_ticket,
     };
-    let (mut from, mut nbytes) = (lane.snapshots, lane.used);
+    let (mut from, mut nbytes) = (lane.snapshots, lane.used.min(buffers.bytes));
     lane.delivered = lane.used;
     let driver = &device.backend.driver;
     if lane.pieces.is_empty() {
@@ -110,7 +113,8 @@ fn deliver_snapshots(
         return launch_last(driver, lane, work);
     }
     // What stayed as it was is brought from where it is.
-    let pieces = std::mem::take(&mut lane.pieces);
+    let mut pieces = std::mem::take(&mut lane.pieces);
+    pieces.retain(|piece| piece.offset + piece.nbytes <= buffers.bytes);
     let mut table = lane.table(device, &pieces)?;
     let mut count = pieces.len() as u32;
     let mut arguments = [

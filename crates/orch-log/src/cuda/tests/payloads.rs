@@ -209,6 +209,58 @@ fn without_memory_for_payloads_nobody_waits_for_them() {
     }
 }
 
+/// A lane whose passes outgrow its buffers where there is no memory for larger ones: what fits comes, whenever it is read.
+#[test]
+fn what_fits_into_the_buffers_that_there_are_comes() {
+    let data = [1.5f32; 1000];
+    for (mode, in_graph, reads_late) in [
+        (Mode::Snapshot, false, false),
+        (Mode::Snapshot, false, true),
+        (Mode::Side, true, true),
+    ] {
+        let machine = Machine::new();
+        let device = machine.device(DeviceSettings {
+            mode,
+            ..DeviceSettings::default()
+        });
+        let trace = Trace::new(Detail::Full);
+        let mut reader = Reader::new(device, trace.recorder);
+        // The fewest buffers of two pages.
+        fake::with(|fake| fake.most_registered = Some(4 * 8192));
+        let (event, at) = (Event::new("x", 0), tensor(&data, Type::F32));
+        for tensors in [1, 5, 1] {
+            if in_graph {
+                machine.begin_capture();
+            }
+            for position in 0..tensors {
+                enqueue(device, Detail::Full, &event, &at, position.into(), STREAM).unwrap();
+            }
+            end_step(device, Detail::Full, STREAM).unwrap();
+            if in_graph {
+                machine.end_capture();
+                machine.replay(0);
+            }
+            if !reads_late {
+                reader.drain(false);
+            }
+        }
+        reader.drain(false);
+        let lines = trace.lines();
+        let records = lines.iter().filter(|line| line.contains("\"x\""));
+        let whole: Vec<bool> = records.map(|line| line.contains("payload")).collect();
+        let fits = if in_graph {
+            // Each graph's lane has buffers of its own, those of the second none.
+            [true, false, false, false, false, false, true]
+        } else {
+            // A page for each tensor.
+            [true, true, true, false, false, false, true]
+        };
+        assert_eq!(whole, fits, "{mode:?}, {reads_late}");
+        let lost = fits.iter().filter(|is_whole| !**is_whole).count() as u64;
+        assert_eq!(trace.recorder.status().payloads_dropped, lost);
+    }
+}
+
 #[test]
 fn a_view_with_gaps_has_a_payload_without() {
     let data: Vec<f32> = (0..6).map(|i| i as f32).collect();
