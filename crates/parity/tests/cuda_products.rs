@@ -203,6 +203,19 @@ fn blocks_of_k_quants_have_scales_of_f16_in_tiles() {
 }
 
 #[test]
+fn candle_rounds_sums_twice() {
+    // 31 activations of 100 and one of 127: integers 100 and 127, 3227 together, which is 3228 in f16 (steps of 2, ties to even).
+    let model = one_block("q4_1", 0.5, -1.0, &[(0, 2)]);
+    let mut x = vec![100.0; 32];
+    x[0] = 127.0;
+    let found = model.product(&x, Arithmetic::CandleSums).unwrap()[0];
+    assert!(
+        (found - (0.5 * 2.0 * 127.0 - 3228.0)).abs() < 1e-6,
+        "{found}"
+    );
+}
+
+#[test]
 fn steps_are_of_f16_in_vectors_only() {
     // A largest activation of 127.05 makes a step of 1.00039…, in f16 1.
     let model = one_block("q8_0", 1.0, 0.0, &[(0, 100)]);

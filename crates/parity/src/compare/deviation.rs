@@ -4,7 +4,7 @@ use crate::align::NameId;
 use crate::error::Error;
 use crate::judge::{PairSummary, Tally};
 use crate::recompute::{
-    Arithmetic, Hparams, Inputs, Kind, Operation, Rows, Weights, distance, operation,
+    Arithmetic, Hparams, Inputs, Kind, Linear, Operation, Rows, Weights, distance, operation,
     recompute_near,
 };
 use crate::tensor::Dense;
@@ -33,8 +33,8 @@ const ENOUGH: f64 = 5e-7;
 pub(super) struct Deviation {
     /// Relative RMSE.
     pub(super) error: f64,
-    /// The engine's arithmetic is nearer than f64.
-    pub(super) by_engine: bool,
+    /// An engine's arithmetic is nearer than f64, and is not looked into between two numbers as that of products is.
+    pub(super) may_flip: bool,
 }
 
 /// What was not computed anew although it could have been, so that a report can say so.
@@ -204,6 +204,7 @@ impl Side<'_> {
             }
             return Ok(nearest);
         };
+        let is_product = matches!(operation.kind, Kind::Linear(Linear { cap: None, .. }));
         for &arithmetic in Arithmetic::all(self.hparams.on_gpu) {
             // What cannot be computed so may be computed otherwise.
             let Ok(expected) =
@@ -223,8 +224,8 @@ impl Side<'_> {
                 let (expected, found) = (expected.rows_in(rows.clone()), found.rows_in(rows));
                 let error = error(operation, part.clone(), expected, &found);
                 if nearest.is_none_or(|nearest| error < nearest.error) {
-                    let by_engine = arithmetic != Arithmetic::F64;
-                    *nearest = Some(Deviation { error, by_engine });
+                    let may_flip = arithmetic != Arithmetic::F64 && !is_product;
+                    *nearest = Some(Deviation { error, may_flip });
                 }
             }
             let is_near = |part: &Option<Deviation>| part.is_some_and(|part| part.error <= enough);

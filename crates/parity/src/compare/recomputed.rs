@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 /// How many times the usual deviation of an engine's operations of one kind is still its arithmetic.
 const USUAL: f64 = 30.0;
 
-/// The share of what its class of weights explains that an engine with ggml's arithmetic may show: where two round an
-/// activation that lies between two integers differently, a product differs by a step of that one element.
+/// The share of what its class of weights explains that an engine with ggml's arithmetic may show: where two look up or round a
+/// number that lies between two of a coarse format differently. Of products with matrices both are tried (`recompute_near`).
 const FLIPS: f64 = 0.1;
 
 /// Judges pairs by recomputation where the traces hold all that it takes.
@@ -56,7 +56,7 @@ pub(super) fn judge_recomputed(
         let name = tally.name(pair.name).to_owned();
         let kind = tally.judgement().step_kind(pair.name);
         let usual = usual.get(&(kind as u8)).copied().unwrap_or(0.0);
-        let flips = if deviation.by_engine { FLIPS } else { 0.0 };
+        let flips = if deviation.may_flip { FLIPS } else { 0.0 };
         let Some(own) = tally.recomputed_rounding(kind, &pair, USUAL * usual, flips) else {
             continue;
         };

@@ -19,6 +19,9 @@ pub enum Arithmetic {
     /// As candle does it on CPUs that add products of 8-bit integers (AVX-VNNI, AVX-512 VNNI): where a row is a multiple
     /// of 256, activations are rounded to Q8_K for weights in Q8_0 too. Of other products nothing is computed.
     LongBlocks,
+    /// As candle does it on CPUs for weights in Q4_1 and Q5_1: ggml's, but that the sum of the rounded activations is rounded to
+    /// f16 before it is multiplied with their step, too. Of other products nothing is computed.
+    CandleSums,
     /// As ggml does it on CUDA for graphs of up to 8 tokens: activations are rounded to Q8_1 with steps in f16, and the floors of
     /// the weights' blocks multiply the sum of the activations before they were rounded; with one token and f16 weights, sums
     /// are in f16. Of other products nothing is computed, nor by the next two.
@@ -31,17 +34,18 @@ pub enum Arithmetic {
 
 impl Arithmetic {
     /// All, the cheapest first and the rarest last.
-    pub(crate) const EVERY: [Self; 6] = [
+    pub(crate) const EVERY: [Self; 7] = [
         Self::F64,
         Self::Engine,
         Self::LongBlocks,
+        Self::CandleSums,
         Self::CudaVectors,
         Self::CudaTiles,
         Self::CandleVectors,
     ];
 
     /// Those of CPUs, the cheapest first and the rarest last.
-    const OF_CPUS: [Self; 3] = [Self::F64, Self::Engine, Self::LongBlocks];
+    const OF_CPUS: [Self; 4] = [Self::F64, Self::Engine, Self::LongBlocks, Self::CandleSums];
 
     /// Those of a run on CUDA.
     const OF_GPUS: [Self; 5] = [
@@ -65,12 +69,13 @@ impl Arithmetic {
         !matches!(self, Self::F64 | Self::Engine)
     }
 
-    /// `f64`, `engine`, `long blocks`, `cuda vectors`, `cuda tiles` or `candle vectors`.
+    /// `f64`, `engine`, `long blocks`, `candle sums`, `cuda vectors`, `cuda tiles` or `candle vectors`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F64 => "f64",
             Self::Engine => "engine",
             Self::LongBlocks => "long blocks",
+            Self::CandleSums => "candle sums",
             Self::CudaVectors => "cuda vectors",
             Self::CudaTiles => "cuda tiles",
             Self::CandleVectors => "candle vectors",

@@ -1,6 +1,6 @@
 //! Mixtures of experts.
 
-use super::cuda::{cuda_product, is_cuda};
+use super::kernels::{has_kernel, kernel_product};
 use super::{Context, Failure};
 use crate::recompute::kind::{ExpertLinear, ExpertWeights};
 use crate::recompute::weights::Arithmetic;
@@ -138,10 +138,10 @@ impl Context<'_> {
                 data: rows.copied().collect(),
             };
             let product = match self.arithmetic {
-                of_cuda if is_cuda(of_cuda) => {
+                one if has_kernel(one) => {
                     let matrix = expert * outputs..(expert + 1) * outputs;
                     let name = &linear.weight;
-                    Some(cuda_product(self.weights, of_cuda, name, matrix, &rows)?)
+                    Some(kernel_product(self.weights, one, name, matrix, &rows)?)
                 }
                 other => {
                     let weights = self.weights;

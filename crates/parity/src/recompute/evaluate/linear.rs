@@ -1,6 +1,6 @@
 //! Products with a matrix of the model.
 
-use super::cuda::{cuda_product, is_cuda};
+use super::kernels::{has_kernel, kernel_product};
 use super::product::multiply;
 use super::round::{LONG_BLOCK, q8_k};
 use super::{Context, Failure};
@@ -99,9 +99,9 @@ pub(crate) fn matmul(
             let rounded = in_long_blocks(name, &info.dtype, x)?;
             weights.matmul(name, &rounded, Arithmetic::F64)?
         }
-        of_cuda if is_cuda(of_cuda) => {
+        one if has_kernel(one) => {
             let outputs = info.shape.iter().rev().skip(1).product();
-            Some(cuda_product(weights, of_cuda, name, 0..outputs, x)?)
+            Some(kernel_product(weights, one, name, 0..outputs, x)?)
         }
         other => weights.matmul(name, x, other)?,
     };

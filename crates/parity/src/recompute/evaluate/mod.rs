@@ -2,9 +2,9 @@
 
 mod activation;
 mod attention;
-mod cuda;
 mod embedding;
 mod experts;
+mod kernels;
 mod linear;
 mod norm;
 mod product;
@@ -21,8 +21,8 @@ use crate::tensor::Dense;
 use std::fmt;
 
 pub(crate) use activation::looked_up_gelu;
-pub(super) use cuda::step_of;
 pub(crate) use experts::{choose as most_probable, sum as expert_sum, weights as expert_weights};
+pub(super) use kernels::step_of;
 pub(crate) use linear::matmul;
 pub use product::multiply;
 pub use round::round_to;

@@ -34,6 +34,8 @@ pub(super) struct Integers {
 pub(super) enum Sums {
     /// Of the rounded ones.
     Rounded,
+    /// The same, as a number of f16 times the step, and in f16 again.
+    RoundedInHalf,
     /// Of those before rounding, kept in f16.
     Whole,
     /// Of 128 activations the first 96 so, the last 32 rounded.
@@ -48,7 +50,7 @@ impl Kernel {
     /// ggml's CUDA backend: `ggml_cuda_mul_mat` takes the vector kernels (`mmvq.cu`) for up to 8 tokens and the tiled ones
     /// (`mmq.cuh`, on tensor cores) for more; `quantize.cu`, `vecdotq.cuh`, `mmq-load-tiles.cuh`. One token with f16 weights goes to
     /// `mmvf.cu`. candle 0.11's kernels (`mmvq_gguf.cu`, `mmq_gguf`) are made after these; its vector kernel for Q4_1 and Q5_1
-    /// multiplies in f32 where ggml's multiplies in f16.
+    /// multiplies in f32 where ggml's multiplies in f16. On CPUs its `BlockQ8_1` sums as [`Sums::RoundedInHalf`].
     pub(super) fn of(arithmetic: Arithmetic, dtype: &str) -> Option<Self> {
         let dtype = dtype.to_ascii_lowercase();
         let integers = match (arithmetic, dtype.as_str()) {
@@ -65,6 +67,10 @@ impl Kernel {
                     ..Integers::VECTORS
                 }
             }
+            (Arithmetic::CandleSums, "q4_1" | "q5_1") => Integers {
+                sums: Sums::RoundedInHalf,
+                ..Integers::VECTORS
+            },
             (Arithmetic::CudaTiles, "q4_0") => Integers {
                 half_steps: true,
                 ..Integers::TILES

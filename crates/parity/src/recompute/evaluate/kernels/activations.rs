@@ -37,18 +37,18 @@ impl Integers {
                 rounded.steps.extend(std::iter::repeat_n(step, steps));
             }
             for (index, block) in row.chunks(len).enumerate() {
-                let is_whole = match self.sums {
-                    Sums::Rounded => false,
-                    Sums::Whole => true,
-                    Sums::WholeOf96 => index * len % TILE < 96,
-                };
-                let sum = if is_whole {
-                    f64::from(f16::from_f32(self.sum(block)).to_f32())
-                } else {
-                    let at = rounded.sums.len();
+                let at = rounded.sums.len();
+                let of_integers = || {
                     let integers = &rounded.integers[at * len..][..block.len()];
-                    let sum: i32 = integers.iter().map(|q| i32::from(*q)).sum();
-                    f64::from(rounded.steps[at]) * f64::from(sum)
+                    integers.iter().map(|q| i32::from(*q)).sum::<i32>() as f32
+                };
+                let step = rounded.steps[at];
+                let half = |x: f32| f16::from_f32(x).to_f32();
+                let sum = match self.sums {
+                    Sums::Whole => f64::from(half(self.sum(block))),
+                    Sums::WholeOf96 if index * len % TILE < 96 => f64::from(half(self.sum(block))),
+                    Sums::RoundedInHalf => f64::from(half(half(of_integers()) * step)),
+                    Sums::Rounded | Sums::WholeOf96 => f64::from(of_integers()) * f64::from(step),
                 };
                 rounded.sums.push(sum);
             }

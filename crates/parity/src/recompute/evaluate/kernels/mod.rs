@@ -1,6 +1,6 @@
-//! Products as CUDA kernels compute them.
+//! Products as kernels compute them that are not ggml's for CPUs.
 //!
-//! Activations become 8-bit integers with one step for 32 of them (Q8_1), rounded to f16 or not, beside the sum of these activations
+//! On CUDA activations become 8-bit integers with one step for 32 of them (Q8_1), rounded to f16 or not, beside the sum of these activations
 //! *before* they were rounded, in f16: what the floors of the weights' blocks are multiplied with. Errors of the rounded activations
 //! then do not cancel against the floors, which makes these products up to three times as coarse as a CPU's.
 
@@ -19,12 +19,12 @@ use std::ops::Range;
 /// Elements of a matrix that are in memory at once.
 const ELEMENTS: usize = 4 << 20;
 
-/// Rows of `x` times the transpose of some rows of a matrix, as a GPU's kernel computes it.
+/// Rows of `x` times the transpose of some rows of a matrix, as the kernel of an arithmetic computes it.
 ///
 /// # Errors
 ///
 /// [`Failure::NotEmulated`] where this kernel is not one for the matrix' type.
-pub(super) fn cuda_product(
+pub(super) fn kernel_product(
     weights: &dyn Weights,
     arithmetic: Arithmetic,
     name: &str,
@@ -111,9 +111,12 @@ pub(in crate::recompute) fn step_of(arithmetic: Arithmetic, dtype: &str) -> Opti
 }
 
 /// Whether an arithmetic is one of this module's.
-pub(super) fn is_cuda(arithmetic: Arithmetic) -> bool {
+pub(super) fn has_kernel(arithmetic: Arithmetic) -> bool {
     matches!(
         arithmetic,
-        Arithmetic::CudaVectors | Arithmetic::CudaTiles | Arithmetic::CandleVectors
+        Arithmetic::CudaVectors
+            | Arithmetic::CudaTiles
+            | Arithmetic::CandleVectors
+            | Arithmetic::CandleSums
     )
 }
