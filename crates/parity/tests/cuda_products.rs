@@ -453,6 +453,17 @@ fn a_gpu_and_a_cpu_agree_and_a_mistake_on_either_is_found() {
     let q = &traces.verify(&model, "cand").operations[0];
     assert!(!q.follows, "{q:?}");
 
+    // A thousandth, up and down in turn: fifty times less than that.
+    let mut wrong = of_gpu();
+    for (at, y) in wrong[3].1.iter_mut().enumerate() {
+        *y *= if at % 2 == 0 { 1.001 } else { 0.999 };
+    }
+    traces.write("cand", "cuda:0", &wrong);
+    let report = traces.compare(&model);
+    assert_eq!(report.verdict, "diverged", "{:?}", report.reasons);
+    let found = report.origins[0].local.as_ref().unwrap().error.0;
+    assert!((found / 1e-3 - 1.0).abs() < 1e-3, "{found}");
+
     let two = [("ref", "cuda:0", of_gpu()), ("cand", "cuda:0", of_gpu())];
     two.iter()
         .for_each(|(name, device, passes)| traces.write(name, device, passes));
