@@ -1,9 +1,8 @@
 //! From the lines that are kept of all pairs to the report's cells and edges.
 
 use super::{Number, v1};
-use crate::align::Place;
-use crate::align::inputs_of;
-use crate::judge::{PairSummary, Tally};
+use crate::align::{NameId, Names};
+use crate::judge::{Graph, PairSummary, Tally};
 use std::collections::HashMap;
 
 /// One line for each pair whose name is listed, in the order in which the pairs were complete.
@@ -60,26 +59,21 @@ fn index(checkpoints: &[v1::CheckpointSummary]) -> HashMap<&str, u32> {
 
 /// Which of the checkpoints is computed from which.
 pub(crate) fn edges(checkpoints: &[v1::CheckpointSummary]) -> Vec<v1::Edge> {
-    let index = index(checkpoints);
-    let layers = checkpoints
+    let mut names = Names::default();
+    let ids: Vec<Option<NameId>> = checkpoints
         .iter()
-        .filter_map(|checkpoint| match Place::of(&checkpoint.checkpoint) {
-            Some(Place::Layer(layer, _)) => Some(layer.saturating_add(1)),
-            _ => None,
-        })
-        .max()
-        .unwrap_or(0);
-    let captured = |name: &str| index.contains_key(name);
-    checkpoints
+        .map(|checkpoint| names.id(&checkpoint.checkpoint))
+        .collect();
+    let index: HashMap<NameId, u32> = ids
         .iter()
         .zip(0..)
-        .flat_map(|(checkpoint, to)| {
-            let inputs = inputs_of(&checkpoint.checkpoint, layers, &captured);
-            let from: Vec<u32> = inputs
-                .iter()
-                .filter_map(|name| index.get(name.as_str()).copied())
-                .collect();
-            from.into_iter().map(move |from| v1::Edge { from, to })
-        })
-        .collect()
+        .filter_map(|(id, at)| Some(((*id)?, at)))
+        .collect();
+    let graph = Graph::of(&names, |_| &[]);
+    let into = |(id, to): (&Option<NameId>, u32)| -> Vec<v1::Edge> {
+        let inputs = id.map_or(&[][..], |id| &graph.origins(id).inputs);
+        let from = inputs.iter().filter_map(|input| index.get(input));
+        from.map(|from| v1::Edge { from: *from, to }).collect()
+    };
+    ids.iter().zip(0..).flat_map(into).collect()
 }
