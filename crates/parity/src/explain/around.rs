@@ -31,6 +31,12 @@ impl Scene<'_> {
             .is_some_and(|scores| scores.residual_all(&scores.reference) < AGREES)
     }
 
+    /// True at a norm of which one row alone differs: a factor of its own is what any mistake in its mean square makes of it.
+    pub fn is_one_normed_row(&self) -> bool {
+        let groups = self.candidate.row_len() / self.candidate.last_len().max(1);
+        self.kind() == Kind::Norm && self.affected().len() * groups < 2
+    }
+
     /// Where the first pass of one token stands, at which a graph would have been captured: if the scene's is a later pass of
     /// one token, and the candidate was right in that one.
     pub fn captured(&self) -> Option<i64> {

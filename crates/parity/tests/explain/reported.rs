@@ -425,3 +425,32 @@ fn a_result_in_a_narrow_type_is_given_that_type() {
         assert!(claim.ends_with(&format!("rounded to {name}")), "{claim}");
     }
 }
+
+#[test]
+fn one_row_of_a_norm_proves_no_factor() {
+    // Of a prompt of one token any mistake in the mean square is a factor, and some epsilon makes it, too.
+    let width = 48;
+    let (x, weight) = (noise(51, 6 * width), noise(52, width));
+    let of = |rows: usize, wrong: f64| {
+        let mut normed = Vec::new();
+        for row in x[..rows * width].chunks(width) {
+            let square: f64 = row.iter().map(|x| x * x).sum::<f64>() / width as f64;
+            let lanes = row.iter().zip(&weight);
+            normed.extend(lanes.map(|(x, w)| wrong * x / (square + 1e-6).sqrt() * w));
+        }
+        Memory::default()
+            .with("embedding", &[rows, width], x[..rows * width].to_vec())
+            .with("layer_0_attn_norm", &[rows, width], single(normed))
+    };
+    for factor in [0.9, 1.1] {
+        let found = explained(&of(1, 1.0), &of(1, factor), "layer_0_attn_norm");
+        let named = found.causes.iter().map(|cause| cause.page.code);
+        assert!(
+            named.clone().all(|code| code != "P003" && code != "P010"),
+            "{}",
+            found.summary()
+        );
+        let found = explained(&of(6, 1.0), &of(6, factor), "layer_0_attn_norm");
+        proven(&found, "P003");
+    }
+}

@@ -54,6 +54,9 @@ fn test(scene: &Scene<'_>) -> Vec<Fit> {
     let look = near
         .map(|(_, name)| (*name).to_owned())
         .or_else(|| looks_like(eps, &FAMILIAR));
+    if look.is_none() && scene.is_one_normed_row() {
+        return Vec::new();
+    }
     let claim = format!(
         "the norm uses epsilon {} instead of {}",
         short(eps),
