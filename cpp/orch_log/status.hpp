@@ -26,6 +26,7 @@ enum class [[nodiscard]] Status : std::uint8_t {
     host_pointer,      ///< The pointer is host memory that the device cannot read; counted as dropped.
     no_snapshot,       ///< No room on the device for a payload; counted as a dropped payload.
     undelivered,       ///< No `ORCH_LOG_CUDA_STEP` brought a payload to the host in time; counted as a dropped payload.
+    no_end,            ///< With `ORCH_LOG_CUDA_MODE=side` the pass of a tensor had no end; counted as dropped.
     payload_overtaken, ///< The device wrote over a payload that the host had not written yet; counted as a dropped payload.
 };
 
@@ -55,6 +56,7 @@ constexpr const char* describe(Status status) noexcept {
         case Status::host_pointer: return "host pointer given to the device logger: use ORCH_LOG_JSON_TOKEN, or log where the device has it";
         case Status::no_snapshot: return "no room on the device for a payload: set ORCH_LOG_CUDA_SNAPSHOTS";
         case Status::undelivered: return "no payload came to the host: end each pass with ORCH_LOG_CUDA_STEP";
+        case Status::no_end: return "with ORCH_LOG_CUDA_MODE=side a pass is read at its end, and one had none: call ORCH_LOG_CUDA_STEP";
         case Status::payload_overtaken:
             return "the device brought payloads faster than the host could write them: set ORCH_LOG_CUDA_BUFFERS or ORCH_LOG_CUDA_WAIT";
     }

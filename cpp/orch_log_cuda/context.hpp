@@ -69,6 +69,8 @@ public:
             new (&lanes_[i]) Lane;
         }
         buffers_used_ = 0;
+        put_off.store(0, std::memory_order_relaxed);
+        for (std::atomic<std::uint64_t>& known : known_pieces_) known.store(0, std::memory_order_relaxed);
         is_usable_.store(false, std::memory_order_relaxed);
         launched.store(0, std::memory_order_relaxed);
         has_captured.store(false, std::memory_order_relaxed);
@@ -77,10 +79,13 @@ public:
 
     /// False where it could not be renewed.
     bool is_usable() const noexcept { return is_usable_.load(std::memory_order_relaxed); }
+    /// Whether the driver has given the context's address to another one since: half of what `is_alive` asks, enough for what touches
+    /// nothing of the device's.
+    bool has_same_number() const noexcept { return impl::Driver::instance().id_of(owner) == id_; }
     /// `no` once the context is gone: reset, or destroyed.
     Mapped::Known is_alive() const noexcept {
         const Mapped::Known known = shared_.is_known();
-        return known == Mapped::Known::yes && impl::Driver::instance().id_of(owner) != id_ ? Mapped::Known::no : known;
+        return known == Mapped::Known::yes && !has_same_number() ? Mapped::Known::no : known;
     }
 
     const DeviceSettings& settings() const noexcept { return settings_; }
@@ -88,10 +93,19 @@ public:
     /// The ring as the host sees it.
     const unsigned char* slots() const noexcept { return shared_.host(); }
     u64* step() const noexcept { return step_; }
-    /// Whether the device can read what lies at an address, as far as CUDA knows.
-    bool can_read(const void* pointer) const noexcept {
+    /// Whether the device can read what lies at an address, as far as CUDA knows. The device's own memory is remembered: engines log the
+    /// same buffers over and over, and to ask costs as much as all the other calls of a record.
+    bool can_read(const void* pointer) noexcept {
+        if (is_known(pointer)) return true;
         cudaPointerAttributes attributes;
-        return reads_host_ || cudaPointerGetAttributes(&attributes, pointer) != cudaSuccess || attributes.type != cudaMemoryTypeUnregistered;
+        if (cudaPointerGetAttributes(&attributes, pointer) != cudaSuccess) return true;
+        // Host memory, of which some may be read and what lies beside it not, is asked for anew.
+        if (attributes.type == cudaMemoryTypeDevice) known_pieces_[piece_of(pointer) % known_count].store(piece_of(pointer), std::memory_order_relaxed);
+        return attributes.type != cudaMemoryTypeUnregistered;
+    }
+    /// Whether it can without asking.
+    bool is_known(const void* pointer) const noexcept {
+        return reads_host_ || known_pieces_[piece_of(pointer) % known_count].load(std::memory_order_relaxed) == piece_of(pointer);
     }
     /// Records that the host has read, for the device to see.
     u64* read() const noexcept { return mailbox(shared_.host()); }
@@ -113,13 +127,20 @@ public:
     Sites& sites() noexcept { return sites_; }
     std::mutex& mutex() noexcept { return mutex_; }
 
-    /// The lane of a stream, or of the capture that it is in; null without memory. `mutex()` is held.
-    Lane* lane(cudaStream_t stream, unsigned long long capture) noexcept {
-        const u32 count = lane_count_.load(std::memory_order_relaxed);
+    /// The lane of a stream, or of the capture that it is in, if there is one. `mutex()` is held.
+    Lane* known_lane(cudaStream_t stream, unsigned long long capture) noexcept {
         const u64 thread = thread_of(stream);
-        for (u32 i = count; i-- > 0;) {
+        for (u32 i = lane_count_.load(std::memory_order_relaxed); i-- > 0;) {
             if (lanes_[i].stream == stream && lanes_[i].thread == thread && lanes_[i].capture == capture) return &lanes_[i];
         }
+        return nullptr;
+    }
+
+    /// The same, made where there is none; null without memory.
+    Lane* lane(cudaStream_t stream, unsigned long long capture) noexcept {
+        if (Lane* known = known_lane(stream, capture)) return known;
+        const u32 count = lane_count_.load(std::memory_order_relaxed);
+        const u64 thread = thread_of(stream);
         for (u32 i = 0; capture != 0 && i < count; ++i) {
             if (!lanes_[i].is_free()) continue;
             lanes_[i].begin_again(stream, thread, capture);
@@ -188,6 +209,10 @@ public:
     std::atomic<std::uint64_t> payloads_lost{0};
     /// Payloads that there is no host memory for.
     std::atomic<std::uint64_t> payloads_undeliverable{0};
+    /// Tensors that are to be read together with those that follow.
+    std::atomic<std::uint64_t> put_off{0};
+    /// Those that could then not be read.
+    std::atomic<std::uint64_t> records_lost{0};
     /// Records that were launched for outside of graphs.
     std::atomic<std::uint64_t> launched{0};
     /// Set once something was captured: how often a graph is replayed is known to the engine alone.
@@ -240,6 +265,10 @@ private:
         return true;
     }
 
+    /// CUDA hands out addresses of the device's in larger pieces than these 64 KiB. Counted from 1.
+    static std::uint64_t piece_of(const void* pointer) noexcept { return (std::uint64_t{reinterpret_cast<std::uintptr_t>(pointer)} >> 16) + 1; }
+    static constexpr std::size_t known_count = 1024;
+    std::atomic<std::uint64_t> known_pieces_[known_count] = {};  ///< Of the device's memory.
     static constexpr const char* nothing_logged = "tensors in GPU memory are not logged";
     u32 values_ = 0;
     DeviceSettings settings_;

@@ -34,6 +34,18 @@ public:
         return context;
     }
 
+    /// The same where the driver itself says it, null elsewhere. Like all here it leaves no error of the runtime's behind.
+    CUctx_st* owner_of(cudaStream_t stream) const noexcept {
+        CUctx_st* context = nullptr;
+        return stream_context_ != nullptr && stream_context_(stream, &context) == 0 ? context : nullptr;
+    }
+
+    /// False where the stream is being captured, or the driver does not tell.
+    bool is_not_captured(cudaStream_t stream) const noexcept {
+        int status = 1;
+        return is_capturing_ != nullptr && is_capturing_(stream, &status) == 0 && status == 0;
+    }
+
     /// Tells a context from another that gets its address when it is gone; 0 where the driver does not tell.
     unsigned long long id_of(CUctx_st* context) const noexcept {
         unsigned long long id = 0;
@@ -53,6 +65,7 @@ private:
         find("cuCtxGetId", get_id_);
         find("cuCtxPushCurrent", push_);
         find("cuCtxPopCurrent", pop_);
+        find("cuStreamIsCapturing", is_capturing_);
     }
 
     template <class Function>
@@ -72,6 +85,7 @@ private:
     int (*get_id_)(CUctx_st*, unsigned long long*) = nullptr;
     int (*push_)(CUctx_st*) = nullptr;
     int (*pop_)(CUctx_st**) = nullptr;
+    int (*is_capturing_)(cudaStream_t, int*) = nullptr;
 };
 
 /// Makes a context current for as long as it lives, where it is not.

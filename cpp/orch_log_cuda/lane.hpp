@@ -77,7 +77,8 @@ struct Lane {
     cudaGraphNode_t last_node = nullptr;  ///< Of a capture: what the next record waits for.
     cudaGraphNode_t batch_node = nullptr; ///< Of a capture: reads `batch`, which has room for more.
     cudaGraphNode_t batch_waits_for = nullptr;  ///< The engine's work that the batch waits for, as added last.
-    Batch batch = {};
+    Batch batch = {};                     ///< Of a stream: tensors that are read together with those that follow.
+    bool has_ends = false;                ///< Of a stream: somebody ends its passes, so that what was put off is read.
 
     u8* snapshots = nullptr;              ///< Device memory, allocated when first needed.
     std::uint64_t used = 0;

@@ -26,6 +26,64 @@ inline std::int64_t view_strides(const Shape& shape, u32 axis) noexcept {
     return stride;
 }
 
+/// Outside of graphs: reads in the stream what was put off, in one launch. On failure all but one are counted here.
+inline bool read_put_off(Context& context, Lane& lane, cudaStream_t stream) noexcept {
+    if (lane.capture != 0 || lane.batch.count == 0) return true;
+    const u32 count = lane.batch.count;
+    Ring ring = context.ring();
+    void* arguments[] = {&lane.batch, &ring, &lane.scratch};
+    const bool done = join(lane, stream) &&
+                      cudaLaunchKernel(reinterpret_cast<const void*>(&log_batch<0>), dim3(count), dim3(threads), arguments, 0, stream) == cudaSuccess;
+    lane.batch.count = 0;
+    context.put_off.fetch_sub(count, std::memory_order_relaxed);
+    if (done) context.launched.fetch_add(count, std::memory_order_relaxed);
+    else context.records_lost.fetch_add(count - 1, std::memory_order_relaxed);
+    return done;
+}
+
+/// What a record says of itself; which memory is read and where its payload goes is said later.
+inline Job make_job(Context& context, const Site& site, const Event& event, const orch_log::detail::RawView& view, std::uint64_t n_tokens,
+                    const Position& position) noexcept {
+    Job job = {};
+    job.data = view.data;
+    job.count = view.count;
+    job.site = site.id;
+    job.token_idx = position.value();
+    job.position = static_cast<const u8*>(position.counter());
+    job.position_bits = position.bits();
+    job.n_tokens = n_tokens | Sites::step_bits(event) | (counts_steps.load(std::memory_order_relaxed) ? Sites::is_counted : 0);
+    const u32 values = context.values_of(event.checkpoint());
+    job.first = view.count < values ? static_cast<u32>(view.count) : values;
+    job.payload_offset = no_payload;
+    return job;
+}
+
+/// With `side`, outside of graphs: puts a small tensor off, to be read in one launch with those before it, the last of them at the end of
+/// the pass. Nothing of the device's is touched and nothing of the runtime's called. False where it has to be read now, where it is the
+/// first or the last of a launch, and where something has to be asked: then all is.
+inline bool put_off(const Event& event, const orch_log::detail::RawView& view, const Shape& shape, std::uint64_t n_tokens,
+                    const Position& position, cudaStream_t stream) noexcept {
+    const int batched = batch_type(view.type);
+    if (!Poller::instance().has_side() || stream == nullptr || batched < 0 || blocks_for(view.count) != 1 || !view.contiguous()) return false;
+    if (reinterpret_cast<std::uintptr_t>(view.data) % size_bytes(view.type) != 0) return false;
+    Context* context = Poller::instance().known_context(Driver::instance().owner_of(stream));
+    if (context == nullptr || context->settings().mode != Mode::side) return false;
+    if (!context->is_known(view.data) || (position.counter() != nullptr && !context->is_known(position.counter()))) return false;
+    if (!Driver::instance().is_not_captured(stream)) return false;
+    const Site* site = context->sites().find_or_add(event, view.type);
+    if (site == nullptr) return false;
+    const std::lock_guard<std::mutex> lock(context->mutex());
+    Lane* lane = context->known_lane(stream, 0);
+    if (lane == nullptr || !lane->has_ends || lane->batch.count == 0 || lane->batch.count + 1 >= batch_jobs) return false;
+    Job& job = lane->batch.jobs[lane->batch.count];
+    job = make_job(*context, *site, event, view, n_tokens, position);
+    job.axes = static_cast<u32>(shape.count());
+    for (u32 axis = 0; axis < job.axes; ++axis) job.shape[axis] = shape[axis];
+    lane->batch.types[lane->batch.count++] = static_cast<u8>(batched);
+    context->put_off.fetch_add(1, std::memory_order_relaxed);
+    return true;
+}
+
 inline bool launch(Context& context, Lane& lane, cudaStream_t stream, Job& job, Type type, bool plain, Mode mode) noexcept {
     Ring ring = context.ring();
     const u32 blocks = blocks_for(job.count);
@@ -34,20 +92,33 @@ inline bool launch(Context& context, Lane& lane, cudaStream_t stream, Job& job, 
         add_to_batch(lane, stream, job, static_cast<u8>(batched), ring)) {
         return true;
     }
+    if (mode == Mode::side && lane.capture == 0 && lane.has_ends && plain && blocks == 1 && batched >= 0) {
+        lane.batch.jobs[lane.batch.count] = job;
+        lane.batch.types[lane.batch.count++] = static_cast<u8>(batched);
+        context.put_off.fetch_add(1, std::memory_order_relaxed);
+        return lane.batch.count < batch_jobs || read_put_off(context, lane, stream);
+    }
     void* arguments[] = {&job, &ring, &lane.scratch};
     const void* kernel = reinterpret_cast<const void*>(kernel_for(type, plain));
-    if (mode != Mode::in_stream) return launch_beside(lane, stream, kernel, blocks, threads, arguments);
-    return join(lane, stream) && cudaLaunchKernel(kernel, dim3(blocks), dim3(threads), arguments, 0, stream) == cudaSuccess;
+    // Records come in the order of the calls.
+    if (!read_put_off(context, lane, stream)) context.records_lost.fetch_add(1, std::memory_order_relaxed);
+    const bool done = mode != Mode::in_stream
+                          ? launch_beside(lane, stream, kernel, blocks, threads, arguments)
+                          : join(lane, stream) && cudaLaunchKernel(kernel, dim3(blocks), dim3(threads), arguments, 0, stream) == cudaSuccess;
+    if (done && lane.capture == 0) context.launched.fetch_add(1, std::memory_order_relaxed);
+    return done;
 }
 
 /// Enqueues the reading of one tensor. `n_tokens` 0 leaves the field out.
 inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::detail::RawView& view, const Shape& shape,
                       std::uint64_t n_tokens, const Position& position, cudaStream_t stream) noexcept {
     if (!Poller::instance().may_log()) return recorder.refuse(Status::device_failed);
-    const Quiet quiet;
     if (view.type == Type::none) return recorder.refuse(Status::unknown_dtype);
     if (!view.valid || !shape.valid() || n_tokens > 0xffffffffu) return recorder.refuse(Status::invalid_argument);
     if (position.bits() == 0 && !recorder.wants(event.checkpoint(), position.value(), n_tokens > 0 ? n_tokens : 1)) return Status::filtered;
+    const bool full = recorder.detail() == Detail::full;
+    if (!full && put_off(event, view, shape, n_tokens, position, stream)) return Status::buffered;
+    const Quiet quiet;
     CUctx_st* owner = Driver::instance().of_stream(stream);
     const Entered entered(owner);
     Context* context = Poller::instance().context(recorder, owner);
@@ -61,18 +132,7 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
     const std::size_t size = size_bytes(view.type);
     const std::uint64_t nbytes = std::uint64_t{view.count} * size;
     const bool plain = view.contiguous();
-    const bool full = recorder.detail() == Detail::full;
-    Job job = {};
-    job.data = view.data;
-    job.count = view.count;
-    job.site = site->id;
-    job.token_idx = position.value();
-    job.position = static_cast<const u8*>(position.counter());
-    job.position_bits = position.bits();
-    job.n_tokens = n_tokens | Sites::step_bits(event) | (counts_steps.load(std::memory_order_relaxed) ? Sites::is_counted : 0);
-    const u32 values = context->values_of(event.checkpoint());
-    job.first = view.count < values ? static_cast<u32>(view.count) : values;
-    job.payload_offset = no_payload;
+    Job job = make_job(*context, *site, event, view, n_tokens, position);
 
     const std::lock_guard<std::mutex> lock(context->mutex());
     const Capture capture = Capture::of(stream);
@@ -110,8 +170,7 @@ inline Status enqueue(Recorder& recorder, const Event& event, const orch_log::de
         for (u32 axis = 0; axis < job.axes; ++axis) job.strides[axis] = view_strides(shape, axis);
     }
     if (!launch(*context, *lane, stream, job, view.type, packed && aligned, mode)) return recorder.refuse(Status::device_failed);
-    if (lane->capture == 0) context->launched.fetch_add(1, std::memory_order_relaxed);
-    else context->has_captured.store(true, std::memory_order_relaxed);
+    if (lane->capture != 0) context->has_captured.store(true, std::memory_order_relaxed);
     return Status::buffered;
 }
 
@@ -180,7 +239,9 @@ inline Status end_step(cudaStream_t stream) noexcept {
     Lane* lane = context->lane(stream, capture.id);
     if (lane == nullptr) return recorder->refuse(Status::out_of_memory);
     impl::ask_for_lease(*lane, capture);
-    bool done = recorder->detail() != Detail::full || impl::deliver_snapshots(*context, *lane, stream);
+    lane->has_ends = true;
+    bool done = impl::read_put_off(*context, *lane, stream);
+    done = (recorder->detail() != Detail::full || impl::deliver_snapshots(*context, *lane, stream)) && done;
     // Records wait for their payloads: for the host to have read them these must have been brought.
     done = impl::wait_for_host(*context, *lane, stream, nullptr) && done;
     u64* step = context->step();

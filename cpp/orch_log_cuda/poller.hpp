@@ -46,6 +46,17 @@ public:
         return start(recorder, owner);
     }
 
+    /// The same without asking whether it is still there, for what touches nothing of the device's; null where it has to be asked.
+    Context* known_context(CUctx_st* owner) noexcept {
+        if (owner == nullptr) return nullptr;
+        Place* place = find(owner, 0);
+        Context* known = place == nullptr ? nullptr : place->context.load(std::memory_order_acquire);
+        return known != nullptr && known->is_usable() && known->has_same_number() ? known : nullptr;
+    }
+
+    /// Whether a context reads what is logged at the end of a pass.
+    bool has_side() const noexcept { return has_side_.load(std::memory_order_relaxed); }
+
     /// False in a child of a process that has logged from a device: CUDA does not survive a fork.
     bool may_log() const noexcept {
         const pid_t process = owner_.load(std::memory_order_relaxed);
@@ -122,6 +133,7 @@ private:
         Context* context = Context::create(recorder.values(), settings, owner);
         void* memory = context == nullptr ? nullptr : std::malloc(sizeof(Reader));
         if (memory == nullptr || !start_thread()) return nullptr;
+        if (settings.mode == Mode::side) has_side_.store(true, std::memory_order_relaxed);
         place.reader.store(new (memory) Reader(*context, recorder), std::memory_order_release);
         return context;
     }
@@ -224,6 +236,7 @@ private:
     Failed failed_[max_contexts] = {};
     std::size_t failures_ = 0;
     bool has_complained_ = false;
+    std::atomic<bool> has_side_{false};
     std::atomic<bool> stopping_{false};
     std::mutex start_;
     std::mutex reading_;

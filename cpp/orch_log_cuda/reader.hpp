@@ -38,6 +38,8 @@ public:
         const u64 launched = context_.launched.load(std::memory_order_relaxed);
         // How often a graph was replayed only the engine knows.
         if (launched > next_ && !context_.has_captured.load(std::memory_order_relaxed)) recorder_.count_lost(launched - next_, Status::never_arrived);
+        // Tensors of a pass that did not end.
+        recorder_.count_lost(context_.put_off.exchange(0, std::memory_order_relaxed), Status::no_end);
         recorder_.tell_losses();
     }
 
@@ -261,6 +263,7 @@ private:
     }
 
     void report_losses() noexcept {
+        recorder_.count_lost(context_.records_lost.exchange(0, std::memory_order_relaxed), Status::device_failed);
         lose_payloads(context_.payloads_lost.exchange(0, std::memory_order_relaxed), Status::no_snapshot);
         lose_payloads(context_.payloads_undeliverable.exchange(0, std::memory_order_relaxed), Status::device_failed);
     }

@@ -71,20 +71,23 @@ namespace {
 
 struct CUctx_st* the_current() { return state.primary_exists = true, fake::current(); }
 
-int get_current(CUctx_st** context) { return *context = fake::current(), 0; }
+int get_current(CUctx_st** context) { return ++state.calls, *context = fake::current(), 0; }
 int stream_context(cudaStream_t stream, CUctx_st** context) {
+    ++state.calls;
     const auto found = state.stream_contexts.find(stream);
     *context = found == state.stream_contexts.end() ? fake::current() : found->second;
     return *context == nullptr ? 201 : 0;
 }
 int get_id(CUctx_st* context, unsigned long long* id) {
+    ++state.calls;
     const std::lock_guard<std::mutex> lock(fake::mutex);
     unsigned long long& known = fake::ids[context];
     if (known == 0) known = state.generation++;
     return *id = known, 0;
 }
-int push(CUctx_st* context) { return fake::pushed.push_back(context), 0; }
-int pop(CUctx_st** context) { return *context = fake::pushed.back(), fake::pushed.pop_back(), 0; }
+int is_capturing(cudaStream_t, int* status) { return ++state.calls, *status = state.capture != 0, 0; }
+int push(CUctx_st* context) { return ++state.calls, fake::pushed.push_back(context), 0; }
+int pop(CUctx_st** context) { return ++state.calls, *context = fake::pushed.back(), fake::pushed.pop_back(), 0; }
 
 }  // namespace
 
@@ -92,12 +95,13 @@ extern "C" {
 
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-cudaError_t cudaPeekAtLastError(void) { return cudaSuccess; }
-cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+cudaError_t cudaPeekAtLastError(void) { return ++state.calls, cudaSuccess; }
+cudaError_t cudaGetLastError(void) { return ++state.calls, cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t error) { return error == cudaErrorMemoryAllocation ? "out of memory" : "none"; }
 cudaError_t cudaDeviceSynchronize(void) { return ++state.synchronisations, cudaSuccess; }
 cudaError_t cudaDeviceReset(void) { return fake::reset(), cudaSuccess; }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+    ++state.calls;
     if (state.is_broken) return cudaErrorLaunchFailure;
     const std::lock_guard<std::mutex> lock(fake::mutex);
     const char* at = static_cast<const char*>(pointer);
@@ -110,7 +114,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *value = 0, cudaSuccess; }
-cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) { return cudaSuccess; }
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) { return ++state.calls, cudaSuccess; }
 cudaError_t cudaMalloc(void** memory, size_t size) {
     if (state.is_broken) return cudaErrorLaunchFailure;
     CUctx_st* context = the_current();
@@ -142,16 +146,18 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t size, cudaStream_t) 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind, cudaStream_t) { return std::memcpy(to, from, size), cudaSuccess; }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, state.is_broken ? cudaErrorLaunchFailure : cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return ++state.calls, cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return ++state.calls, cudaSuccess; }
 cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3, void** arguments, size_t, cudaStream_t) {
+    ++state.calls;
     if (state.is_broken) return cudaErrorLaunchFailure;
     if (state.on_launch != nullptr) state.on_launch(kernel, grid.x, arguments);
     return cudaSuccess;
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t, cudaStreamCaptureStatus* status, unsigned long long* id, cudaGraph_t* graph,
                                      const cudaGraphNode_t** waits_for, const cudaGraphEdgeData**, size_t* count) {
+    ++state.calls;
     *status = state.capture == 0 ? cudaStreamCaptureStatusNone : cudaStreamCaptureStatusActive;
     *id = state.capture;
     *graph = reinterpret_cast<cudaGraph_t>(state.capture);
@@ -182,6 +188,7 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, 
         {"cuStreamGetCtx", reinterpret_cast<void*>(&stream_context)},
         {"cuCtxPushCurrent", reinterpret_cast<void*>(&push)},
         {"cuCtxPopCurrent", reinterpret_cast<void*>(&pop)},
+        {"cuStreamIsCapturing", reinterpret_cast<void*>(&is_capturing)},
     };
     const auto found = known.find(name);
     const bool has = found != known.end() && state.has_driver;

@@ -28,6 +28,8 @@ struct State {
     /// Contexts that have gone: what tells those apart that have an address after each other.
     unsigned long long generation = 1;
     int synchronisations = 0;
+    /// Calls of those functions that a record may need.
+    int calls = 0;
     std::map<cudaStream_t, CUctx_st*> stream_contexts;
 };
 extern State state;

@@ -30,12 +30,18 @@ std::string order;
 std::vector<CUctx_st*> launched_in;
 const void* last_scratch = nullptr;
 
-void play_launch(const void* kernel, unsigned, void** arguments) {
-    if (kernel == address(&cuda::log_plain<cuda::F32>)) {
+void play_launch(const void* kernel, unsigned blocks, void** arguments) {
+    if (kernel == address(&cuda::log_plain<cuda::F32>) || kernel == address(&cuda::log_strided<cuda::F32>)) {
         launched_in.push_back(fake::current());
         last_scratch = static_cast<cuda::Scratch*>(arguments[2])->partials;
         static_cast<cuda::Scratch*>(arguments[2])->partials[0].figure[0] = 1.0;  // as all that is the context's, gone after a reset
         if (!is_dead) play::log_f32(*static_cast<cuda::Job*>(arguments[0]), *static_cast<cuda::Ring*>(arguments[1]));
+    }
+    if (kernel == address(&cuda::log_batch<0>)) {
+        static_cast<cuda::Scratch*>(arguments[2])->partials[0].figure[0] = 1.0;
+        const cuda::Batch& batch = *static_cast<cuda::Batch*>(arguments[0]);
+        order += std::to_string(batch.count) + (blocks == batch.count ? " " : "? ");
+        for (u32 i = 0; i < batch.count && !is_dead; ++i) play::log_f32(batch.jobs[i], *static_cast<cuda::Ring*>(arguments[1]));
     }
     if (kernel == address(&cuda::copy_small<0>)) std::memcpy(*static_cast<unsigned char**>(arguments[1]), *static_cast<const unsigned char**>(arguments[0]), *static_cast<u64*>(arguments[2]));
     if (kernel == address(&cuda::next_step<0>)) **static_cast<u64**>(arguments[0]) += 1;
@@ -57,9 +63,9 @@ float* new_tensor() {
     return data;
 }
 
-void log_some(const char* name, int from, int to) {
+void log_some(const char* name, int from, int to, cudaStream_t stream = nullptr) {
     float* data = new_tensor();
-    for (int i = from; i < to; ++i) ORCH_LOG_CUDA(name, data, 4, "f32", "[4]", i, nullptr);
+    for (int i = from; i < to; ++i) ORCH_LOG_CUDA(name, data, 4, "f32", "[4]", i, stream);
 }
 
 // --- what the processes do ---
@@ -227,6 +233,45 @@ int counts_its_passes() {
     }
     return orch_log::status().dropped == 0 ? 0 : 3;
 }
+
+const cudaStream_t own_stream = reinterpret_cast<cudaStream_t>(0x10);
+
+/// With `side`, passes of which the first is not known to end, then some that are reset or crash in the middle.
+int puts_off() {
+    for (int pass = 0; pass < 3; ++pass) {
+        log_some("tensor", 40 * pass, 40 * (pass + 1), own_stream);
+        ORCH_LOG_CUDA_STEP(own_stream);
+    }
+    if (order != "16 16 8 16 16 8 ") return 3;
+    // A record that is not read with others comes after those before it.
+    log_some("tensor", 120, 123, own_stream);
+    float* data = new_tensor();
+    ORCH_LOG_CUDA_EVENT(Event("tensor", 0), (TensorView<float>(data, Shape{2, 2}, Strides{1, 2})), 123, own_stream);
+    if (order != "16 16 8 16 16 8 3 ") return 4;
+    log_some("lost", 0, 5, own_stream);
+    (void)cudaDeviceReset();
+    log_some("tensor", 124, 130, own_stream);
+    ORCH_LOG_CUDA_STEP(own_stream);
+    log_some("lost", 5, 9, own_stream);
+    return 0;
+}
+
+int calls_of_a_record(bool is_side) {
+    float* data = new_tensor();
+    // What memory it is is asked once, and whether passes end known when one has.
+    ORCH_LOG_CUDA("tensor", data, 4, "f32", "[4]", 0, own_stream);
+    ORCH_LOG_CUDA_STEP(own_stream);
+    const int before = fake::state.calls;
+    for (int i = 0; i < 160; ++i) ORCH_LOG_CUDA("tensor", data, 4, "f32", "[4]", i, own_stream);
+    const int calls = fake::state.calls - before;
+    // Sixteen with `side`: all ask for context and capture, the first and the last for the rest too, and there is one launch.
+    const int expected = is_side ? 10 * (16 * 3 + 2 * 9 + 1) : 160 * 10;
+    if (calls != expected) std::fprintf(stderr, "%d calls, not %d\n", calls, expected);
+    return calls == expected ? 0 : 3;
+}
+
+int calls_outside_of_graphs() { return calls_of_a_record(false); }
+int calls_with_side() { return calls_of_a_record(true); }
 
 void wait_until_written(std::uint64_t records) {
     while (orch_log::status().written < records) std::this_thread::yield();
@@ -426,6 +471,15 @@ int main() {
         CHECK(found.lines.back().find("\"n_tokens\":3") != std::string::npos);
         CHECK(found.lines.back().find("\"step\":" + std::to_string(cuda::Sites::max_sites + 9)) != std::string::npos);
     }
+    {
+        const Outcome found = run("puts-off", &puts_off, {{"ORCH_LOG_CUDA_MODE", "side"}});
+        CHECK(found.positions("tensor") == numbers(0, 130));
+        CHECK_EQUAL(found.count("\"lost\""), std::size_t{0});
+        CHECK_EQUAL(found.count("\"values\":[5,0],\"error\":\"with ORCH_LOG_CUDA_MODE=side a pass is read at its end"), std::size_t{1});
+        CHECK_EQUAL(found.count("\"values\":[9,0],\"error\":\"with ORCH_LOG_CUDA_MODE=side a pass is read at its end"), std::size_t{1});
+    }
+    CHECK_EQUAL(run("calls", &calls_outside_of_graphs).said, "");
+    CHECK_EQUAL(run("calls-side", &calls_with_side, {{"ORCH_LOG_CUDA_MODE", "side"}}).said, "");
     {
         const Outcome found = run("ends-its-passes", &ends_its_passes);
         CHECK_EQUAL(found.lines.size(), std::size_t{30});
