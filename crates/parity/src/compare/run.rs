@@ -69,6 +69,9 @@ pub fn compare_with_model(
                 progress(lockstep.progress());
             }
             let outcome = context.examine(&pair)?;
+            if matches!(outcome, Outcome::Unusable(_)) {
+                tally.add_unmeasured(&pair.key);
+            }
             if let Some(measured) = pairing.note(&pair, outcome) {
                 tally.add(&pair, measured);
             }

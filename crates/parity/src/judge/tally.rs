@@ -1,14 +1,15 @@
 //! What all measured pairs say together, in memory that does not grow with their number.
 
 use super::bands::BandCounts;
-use super::blame::{Floor, Judgement, Kind, LocalError, Origin};
+use super::blame::{Floor, Judgement, Kind, LocalError, Origin, Unmeasured};
 use super::criterion::{Limit, exceeds};
 use super::detail::{Compared, Detail};
 use super::first::First;
 use super::summary::PairSummary;
 use super::tolerance::{ToleranceUse, Tolerances};
-use crate::align::{NameId, Names, Pair};
+use crate::align::{Key, NameId, Names, Pair};
 use crate::measure::{Basis, Logits, Measured};
+use std::collections::BTreeMap;
 
 /// All pairs of one checkpoint name.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +74,8 @@ pub struct Tally {
     pairs_left_out: u64,
     left_out_above_limit: u64,
     sources: Vec<Vec<String>>,
+    /// Of each name and sequence the first position of a pair that could not be measured.
+    unmeasured: BTreeMap<(String, u64), i64>,
     judgement: Judgement,
     logits: Logits,
 }
@@ -96,6 +99,7 @@ impl Tally {
             pairs_left_out: 0,
             left_out_above_limit: 0,
             sources: Vec::new(),
+            unmeasured: BTreeMap::new(),
             judgement: Judgement::default(),
             logits: Logits::default(),
         }
@@ -174,9 +178,28 @@ impl Tally {
             larger(tally.min_cosine.map(|x| -x), measured.cosine.map(|x| -x)).map(|x| -x);
     }
 
+    /// Takes in a pair that could not be measured: what reads it is not explained by what was.
+    pub(crate) fn add_unmeasured(&mut self, key: &Key) {
+        let name = (key.checkpoint.clone(), key.seq);
+        let first = self.unmeasured.entry(name).or_insert(key.token_idx);
+        *first = key.token_idx.min(*first);
+    }
+
+    /// Those of names that are known.
+    fn unmeasured(&self) -> Unmeasured {
+        let unmeasured = self.unmeasured.iter();
+        let known = unmeasured.filter_map(|((name, seq), first)| {
+            let seq = u32::try_from(*seq).ok()?;
+            Some(((self.names.find(name)?, seq), *first))
+        });
+        known.collect()
+    }
+
     /// Judges every pair by what its operation adds, once all are known.
     pub(crate) fn judge(&mut self) {
-        self.judgement = Judgement::of(&mut self.pairs, &self.names, &self.sources, &self.limit);
+        let unmeasured = self.unmeasured();
+        let (pairs, names) = (&mut self.pairs, &self.names);
+        self.judgement = Judgement::of(pairs, names, &self.sources, unmeasured, &self.limit);
     }
 
     /// Replaces what is known of single pairs by something better.

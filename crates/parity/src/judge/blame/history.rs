@@ -8,11 +8,15 @@ use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::ops::Range;
 
+/// Of names and sequences the first position of a pair that could not be measured.
+pub(in crate::judge) type Unmeasured = HashMap<(NameId, u32), i64>;
+
 /// The pairs of each name and stream in order of position, and the largest errors up to each of them.
 #[derive(Debug, Default)]
 pub(super) struct History<'p> {
     pairs: &'p [PairSummary],
     by_stream: HashMap<(NameId, u32, u32), Stream, RandomState>,
+    unmeasured: Option<&'p Unmeasured>,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +84,7 @@ pub(super) enum Reads {
 }
 
 impl<'p> History<'p> {
-    pub(super) fn of(pairs: &'p [PairSummary]) -> Self {
+    pub(super) fn of(pairs: &'p [PairSummary], unmeasured: &'p Unmeasured) -> Self {
         let mut by_stream: HashMap<_, Stream, RandomState> = HashMap::default();
         for (index, pair) in pairs.iter().enumerate() {
             let stream = by_stream.entry((pair.name, pair.seq, pair.rank));
@@ -102,14 +106,25 @@ impl<'p> History<'p> {
                 })
                 .collect();
         }
-        Self { pairs, by_stream }
+        Self {
+            pairs,
+            by_stream,
+            unmeasured: Some(unmeasured),
+        }
     }
 
-    /// The largest figures of `name` where `pair` reads it; `None` where no pair of it lies there.
+    /// The largest figures of `name` where `pair` reads it; `None` where no pair of it lies there, or one lies there that
+    /// could not be measured.
     pub(super) fn peak(&self, name: NameId, pair: &PairSummary, reads: Reads) -> Option<Peak> {
         match reads {
             Reads::Own => self.overlapping(name, pair).map(Peak::of).reduce(Peak::or),
             Reads::Past => {
+                let first = self
+                    .unmeasured
+                    .and_then(|unmeasured| unmeasured.get(&(name, pair.seq)));
+                if first.is_some_and(|first| *first < pair.positions().end) {
+                    return None;
+                }
                 let stream = self.by_stream.get(&(name, pair.seq, pair.rank))?;
                 let end = stream.before(pair.positions().end);
                 stream.peaks[..end].last().copied()

@@ -2,7 +2,7 @@
 
 use super::gain::Gains;
 use super::graph::Graph;
-use super::history::History;
+use super::history::{History, Unmeasured};
 use super::local::{Judge, reads, step_kind};
 use super::operation::Kind;
 use super::origin::{Field, Origin, exceeds, origins};
@@ -26,6 +26,8 @@ pub struct Judgement {
     pub graph: Graph,
     /// All origins, the first in dataflow order first.
     pub origins: Vec<Origin>,
+    /// What could not be measured.
+    unmeasured: Unmeasured,
 }
 
 impl Judgement {
@@ -34,13 +36,14 @@ impl Judgement {
         pairs: &mut [PairSummary],
         names: &Names,
         sources: &[Vec<String>],
+        unmeasured: Unmeasured,
         limit: &Limit,
     ) -> Self {
         let graph = Graph::of(names, |id| {
             sources.get(id.index()).map_or(&[], Vec::as_slice)
         });
         if let Limit::Noise(noise) = limit {
-            let history = History::of(pairs);
+            let history = History::of(pairs, &unmeasured);
             let gains = Gains::of(pairs, &graph, &history);
             let judge = Judge {
                 graph: &graph,
@@ -59,6 +62,7 @@ impl Judgement {
         Self {
             graph,
             origins: Vec::new(),
+            unmeasured,
         }
     }
 
@@ -69,7 +73,7 @@ impl Judgement {
             self.origins = Vec::new();
             return;
         }
-        let history = History::of(pairs);
+        let history = History::of(pairs, &self.unmeasured);
         let graph = &self.graph;
         let gains = Gains::of(pairs, graph, &history);
         let field = Field {

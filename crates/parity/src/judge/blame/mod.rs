@@ -13,6 +13,7 @@ mod undone;
 
 pub use gap::Gap;
 pub use graph::{Graph, Origins};
+pub(super) use history::Unmeasured;
 pub use judgement::{InputError, Judgement};
 pub use local::{Floor, LocalError};
 pub use operation::Kind;
