@@ -2,6 +2,8 @@
 
 use orch_log::format::Dtype;
 
+use crate::recompute::round_to;
+
 /// What one process holds of a tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
@@ -116,9 +118,7 @@ fn sum(slices: &[Slice]) -> Result<Whole, Apart> {
 /// it once is what the hardware does.
 fn rounded(sum: f64, dtype: Dtype) -> f64 {
     match dtype {
-        Dtype::F32 => f64::from(sum as f32),
-        Dtype::F16 => f64::from(half::f16::from_f64(sum)),
-        Dtype::Bf16 => f64::from(half::bf16::from_f64(sum)),
+        Dtype::F32 | Dtype::F16 | Dtype::Bf16 => round_to(dtype, sum),
         _ => sum,
     }
 }
@@ -237,6 +237,25 @@ mod tests {
             shard,
             data: data.to_vec(),
             dtype: Dtype::F32,
+        }
+    }
+
+    #[test]
+    fn sums_are_kept_in_their_type() {
+        // Between two numbers the one with an even last bit is taken; bf16 has seven bits behind the point, f16 ten.
+        for (dtype, a, b, expected) in [
+            (Dtype::Bf16, 1.0, 0.003_906_25, 1.0),
+            (Dtype::Bf16, 1.007_812_5, 0.003_906_25, 1.015_625),
+            (Dtype::F16, 2048.0, 1.0, 2048.0),
+            (Dtype::F16, 2048.0, 3.0, 2052.0),
+            (Dtype::F32, 16_777_216.0, 1.0, 16_777_216.0),
+        ] {
+            let part = |rank, value| Slice {
+                dtype,
+                ..slice(rank, &[1], None, &[value])
+            };
+            let whole = join(vec![part(0, a), part(1, b)], true).unwrap();
+            assert_eq!(whole.data, [expected], "{dtype:?} {a} + {b}");
         }
     }
 

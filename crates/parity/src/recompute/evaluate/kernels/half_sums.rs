@@ -23,7 +23,7 @@ pub(super) fn product(x: &[f32], inputs: usize, matrix: &[f32]) -> Vec<f64> {
                 sums.fill(0.0);
                 for (x, w) in row.chunks(lanes).zip(weights.chunks(lanes)) {
                     for (sum, (x, w)) in sums.iter_mut().zip(x.iter().zip(w)) {
-                        *sum = halved(x.mul_add(*w, *sum));
+                        *sum = halved(odd(f64::from(*x) * f64::from(*w) + f64::from(*sum)));
                     }
                 }
                 out.push(sums.iter().map(|sum| f64::from(*sum)).sum());
@@ -41,6 +41,16 @@ fn threads(inputs: usize) -> usize {
         .map(|warps| 32 * warps)
         .min_by_key(steps)
         .unwrap_or(32)
+}
+
+/// The number of f32 at or next to `x` towards zero, with its last bit set where it is not `x`: rounded again, to fewer bits, it
+/// becomes what `x` would (Boldo and Melquiond, "When double rounding is odd", 2005). The nearest number of f32 would not: it may
+/// lie exactly between two of f16 where `x` does not.
+fn odd(x: f64) -> f32 {
+    let nearest = x as f32;
+    let back = f64::from(nearest);
+    let bits = nearest.to_bits() - u32::from(back.abs() > x.abs());
+    f32::from_bits(bits | u32::from(back != x))
 }
 
 /// To the nearest number of f16, ties to even: as `f16::from_f32`, in operations that a compiler does for eight numbers at once.
@@ -76,6 +86,24 @@ mod tests {
         }
         assert_eq!(halved(65520.0), f32::INFINITY);
         assert_eq!(halved(-0.0).to_bits(), (-0.0_f32).to_bits());
+    }
+
+    #[test]
+    fn a_step_is_rounded_once() {
+        // 2048 + 1 lies between 2048 and 2050, and goes to 2048, whose last bit is even; a little more goes to 2050. In f32 that
+        // little is lost: 2049 + 2^-20 has 32 bits.
+        let (one, little) = (f64::from(1.0_f32 + 2_f32.powi(-10)), 1.0 - 2_f64.powi(-10));
+        for (x, w, sum, expected) in [
+            (1.0, 1.0, 2048.0, 2048.0),
+            (one, little, 2048.0, 2048.0), // 2049 - 2^-20
+            (1.0 + 2_f64.powi(-20), 1.0, 2048.0, 2050.0),
+            (-1.0 - 2_f64.powi(-20), 1.0, -2048.0, -2050.0),
+            (0.0, 1.0, 0.5, 0.5),
+        ] {
+            assert_eq!(halved(odd(x * w + sum)), expected, "{x} {w} {sum}");
+        }
+        // Straight to f32 and then to f16 gives the other neighbour.
+        assert_eq!(halved((2049.0 + 2_f64.powi(-20)) as f32), 2048.0);
     }
 
     #[test]
