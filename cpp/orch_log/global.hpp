@@ -30,14 +30,19 @@ inline void complain(const Problems& problems) noexcept {
     if (length > 0) (void)!::write(STDERR_FILENO, line, static_cast<std::size_t>(length));
 }
 
-/// For buffered lines only, which a normal exit should not lose. Nothing that it touches is ever destroyed,
-/// so its place among other exit handlers does not matter; records that come later are written at once.
-inline void write_held_back_at_exit() noexcept {
+/// The process that opened the recorder.
+inline std::atomic<pid_t> opened_by{0};
+
+/// For buffered lines, which a normal exit should not lose, and for losses that no later record tells of. Nothing that it
+/// touches is ever destroyed, so its place among other exit handlers does not matter; records that come later are written
+/// at once. A forked child has the counts of its parent, who tells of them.
+inline void finish_at_exit() noexcept {
     exit_reached.store(true);
     Recorder* recorder = global_recorder.load(std::memory_order_acquire);
     if (recorder == nullptr || recorder == off_recorder()) return;
     const CallGuard guard;
     recorder->write_held_back(true);
+    if (opened_by.load(std::memory_order_relaxed) == ::getpid()) recorder->tell_losses();
 }
 
 inline Recorder* open_recorder(Problems& problems) noexcept {
@@ -70,7 +75,8 @@ inline Recorder* start_global() noexcept {
         complain(problems);
         if (fresh != off_recorder()) {
             fresh->describe_start();
-            if (fresh->buffered()) (void)std::atexit([] { write_held_back_at_exit(); });
+            opened_by.store(::getpid(), std::memory_order_relaxed);
+            (void)std::atexit([] { finish_at_exit(); });
         }
         return fresh;
     }

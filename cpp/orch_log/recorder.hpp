@@ -219,8 +219,6 @@ public:
         pending.owner = nullptr;
     }
 
-    bool buffered() const noexcept { return buffer_ > 0; }
-
 private:
     static unsigned current_generation() noexcept { return detail::fork_generation.load(std::memory_order_relaxed); }
 

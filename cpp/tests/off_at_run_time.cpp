@@ -1,4 +1,5 @@
-// Without ORCH_LOG_FILE nothing is evaluated, opened or written. Unusable settings cost one line on stderr.
+// Without ORCH_LOG_FILE nothing is evaluated, opened or written. Unusable settings cost one line on stderr. With `twenty` that
+// many records are logged, and nothing is flushed: what did not fit is told when the program ends.
 #include "check.hpp"
 #include "orch_log.hpp"
 
@@ -15,6 +16,10 @@ const float* data() {
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (argc > 1 && std::string(argv[1]) == "twenty") {
+        for (int i = 0; i < 20; ++i) ORCH_LOG_JSON_TOKEN("x", data(), 1, "f32", "[1]", i);
+        return 0;
+    }
     for (int i = 0; i < 3; ++i) ORCH_LOG_JSON_TOKEN("x", data(), 1, "f32", "[1]", i);
     const int expected = argc > 1 ? std::atoi(argv[1]) : 0;
     CHECK_EQUAL(evaluated, expected);

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
 
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, process_id};
 use crate::settings::Settings;
 
 /// Null before the first use, `OFF` without a trace, else a recorder that lives as long as the process.
@@ -12,6 +12,9 @@ static GLOBAL: AtomicPtr<Recorder> = AtomicPtr::new(ptr::null_mut());
 
 /// An address that no recorder can have.
 const OFF: *mut Recorder = ptr::without_provenance_mut(align_of::<Recorder>());
+
+/// The process that opened the recorder.
+static OPENED_BY: AtomicU32 = AtomicU32::new(0);
 
 /// The recorder of this process: a trace at `ORCH_LOG_FILE`, opened at the first call; `None` when that
 /// is unset or cannot be opened.
@@ -46,7 +49,14 @@ fn start() -> Option<&'static Recorder> {
     let (recorder, complaints) = open();
     let fresh = recorder.map_or(OFF, |recorder| Box::into_raw(Box::new(recorder)));
     match GLOBAL.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => complain(&complaints),
+        Ok(_) => {
+            complain(&complaints);
+            if fresh != OFF {
+                OPENED_BY.store(process_id(), Ordering::Relaxed);
+                // SAFETY: a function that lives as long as the program.
+                unsafe { libc::atexit(tell_at_exit) };
+            }
+        }
         Err(_) if fresh != OFF => {
             // SAFETY: from `Box::into_raw` above and not published.
             drop(unsafe { Box::from_raw(fresh) });
@@ -54,6 +64,16 @@ fn start() -> Option<&'static Recorder> {
         Err(_) => {}
     }
     global()
+}
+
+/// What was lost last has no record after it that would tell of it. A forked child has the counts of its parent, who tells
+/// of them.
+extern "C" fn tell_at_exit() {
+    if OPENED_BY.load(Ordering::Relaxed) == process_id()
+        && let Some(recorder) = started()
+    {
+        recorder.tell_losses();
+    }
 }
 
 fn open() -> (Option<Recorder>, Vec<String>) {

@@ -7,7 +7,7 @@ mod common;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use orch_log::format::{Dtype, parse_run};
+use orch_log::format::{DROPPED, Dtype, Record, parse_run};
 use orch_log::{TensorView, orch_log};
 
 #[test]
@@ -98,6 +98,26 @@ fn nothing_without_a_file() {
             .count(),
         0
     );
+}
+
+/// Records that were lost last have none after them that would tell of them.
+#[test]
+fn losses_are_told_at_the_end() {
+    let all = run("log", &[]).trace().records.len();
+    for buffer in ["0", "64K"] {
+        let variables = [("ORCH_LOG_MAX_BYTES", "1500"), ("ORCH_LOG_BUFFER", buffer)];
+        let outcome = run("log", &variables);
+        let records = &outcome.trace().records;
+        let is_dropped = |record: &&Record| record.checkpoint == DROPPED;
+        let written = records.len() - records.iter().filter(is_dropped).count();
+        assert!(written > 0 && written < all, "{written} of {all}");
+        let last = records.last().expect("records");
+        assert_eq!(
+            (last.checkpoint.as_str(), last.values[0] as usize),
+            (DROPPED, all - written),
+            "buffer {buffer}"
+        );
+    }
 }
 
 #[test]

@@ -95,6 +95,7 @@ impl Reader {
             let missing = launched.saturating_sub(self.next);
             self.recorder.lose_records(missing, Loss::NEVER_CAME);
         }
+        self.recorder.tell_losses();
     }
 
     /// Goes on behind a record whose number was drawn and that was not written, since its kernel came to an end before.

@@ -15,7 +15,6 @@ mod thread;
 #[cfg(feature = "cuda")]
 pub(crate) use device::{Block, DeviceBlock};
 pub use digest::Digest;
-#[cfg(feature = "cuda")]
 pub(crate) use fork::process_id;
 #[cfg(feature = "cuda")]
 pub(crate) use sink::Loss;
@@ -232,6 +231,11 @@ impl Recorder {
 }
 
 impl Recorder {
+    /// Writes the record that says how much was lost, where the trace has none that says so yet.
+    pub(crate) fn tell_losses(&self) {
+        self.sink.tell();
+    }
+
     fn write_held_back(&self) {
         if let Some(buffers) = &self.buffers {
             buffers.flush_all(&self.sink);
