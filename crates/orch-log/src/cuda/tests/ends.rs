@@ -38,10 +38,7 @@ fn capture(machine: &Machine, device: &Device, position: i64) -> Result<(), Erro
 fn an_engine_may_capture_as_often_as_it_likes() {
     for mode in [Mode::Snapshot, Mode::InStream, Mode::Side] {
         let machine = Machine::new();
-        let device = machine.device(DeviceSettings {
-            mode,
-            ..DeviceSettings::default()
-        });
+        let device = machine.device_in(mode);
         let trace = Trace::new(Detail::Full);
         let mut reader = Reader::new(device, trace.recorder);
         let mut allocations = Vec::new();

@@ -91,10 +91,7 @@ fn check(trace: &Trace, line: &str, number: u64, layer: usize, detail: Detail) {
 
 fn replays(mode: Mode, buffers: usize, detail: Detail) -> usize {
     let machine = Machine::new();
-    let device = machine.device(DeviceSettings {
-        mode,
-        ..DeviceSettings::default()
-    });
+    let device = machine.device_in(mode);
     let trace = Trace::new(detail);
     let mut reader = Reader::new(device, trace.recorder);
     let engine = Engine::new(buffers);

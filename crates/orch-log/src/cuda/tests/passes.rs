@@ -10,17 +10,14 @@ use crate::cuda::driver::Handle;
 use crate::cuda::enqueue::enqueue;
 use crate::cuda::program::Type;
 use crate::cuda::reader::Reader;
-use crate::cuda::settings::{DeviceSettings, Mode};
+use crate::cuda::settings::Mode;
 use crate::cuda::step::end_step;
 use crate::cuda::tensor::Tensor;
 use crate::format::Event;
 use crate::settings::Detail;
 
 fn in_mode(machine: &Machine, mode: Mode) -> &'static Device {
-    machine.device(DeviceSettings {
-        mode,
-        ..DeviceSettings::default()
-    })
+    machine.device_in(mode)
 }
 
 fn log_in(device: &Device, stream: Handle, name: &str, data: &[f32]) {

@@ -219,10 +219,7 @@ fn what_fits_into_the_buffers_that_there_are_comes() {
         (Mode::Side, true, true),
     ] {
         let machine = Machine::new();
-        let device = machine.device(DeviceSettings {
-            mode,
-            ..DeviceSettings::default()
-        });
+        let device = machine.device_in(mode);
         let trace = Trace::new(Detail::Full);
         let mut reader = Reader::new(device, trace.recorder);
         // The fewest buffers of two pages.
@@ -271,10 +268,7 @@ fn a_view_with_gaps_has_a_payload_without() {
     for mode in [Mode::Snapshot, Mode::InStream, Mode::Side] {
         for in_graph in [false, true] {
             let machine = Machine::new();
-            let device = machine.device(DeviceSettings {
-                mode,
-                ..DeviceSettings::default()
-            });
+            let device = machine.device_in(mode);
             let trace = Trace::new(Detail::Full);
             let mut reader = Reader::new(device, trace.recorder);
             let transposed = Tensor {

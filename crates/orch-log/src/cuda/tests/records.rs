@@ -215,10 +215,7 @@ fn strides_odd_addresses_and_positions_on_the_device() {
 fn full_detail_brings_every_element_and_steps_are_counted() {
     for mode in [Mode::Snapshot, Mode::InStream, Mode::Side] {
         let machine = Machine::new();
-        let device = machine.device(DeviceSettings {
-            mode,
-            ..DeviceSettings::default()
-        });
+        let device = machine.device_in(mode);
         let trace = Trace::new(Detail::Full);
         let mut reader = Reader::new(device, trace.recorder);
         for step in 0..12u32 {

@@ -15,7 +15,7 @@ use crate::cuda::device::{Backend, Compiler, Device};
 use crate::cuda::driver::Handle;
 use crate::cuda::nvrtc::Binary;
 use crate::cuda::program::Program;
-use crate::cuda::settings::DeviceSettings;
+use crate::cuda::settings::{DeviceSettings, Mode};
 use driver::DRIVER;
 use work::Work;
 pub(super) use work::put;
@@ -120,6 +120,14 @@ impl Machine {
 
     pub(super) fn device(&self, settings: DeviceSettings) -> &'static Device {
         Self::device_of(self.backend, settings)
+    }
+
+    /// A device that reads tensors in one way, and is as any other.
+    pub(super) fn device_in(&self, mode: Mode) -> &'static Device {
+        self.device(DeviceSettings {
+            mode,
+            ..DeviceSettings::default()
+        })
     }
 
     /// A device whose kernels are kept in `cache`, as a process of its own has it.
