@@ -4,14 +4,14 @@
 //! two: there it hangs on whether a kernel divides by the step or multiplies with its inverse, and how exactly. Both are right. Which of
 //! them an engine took shows in its product: the two differ by a step of one activation times a column of the matrix.
 
-use super::evaluate::{Failure, recompute, step_of};
+use super::evaluate::{Failure, recompute, round_to, step_of};
 use super::hypothesis::Hypothesis;
 use super::inputs::Inputs;
 use super::kind::{Kind, Linear};
 use super::operation::Operation;
 use super::weights::{Arithmetic, Weights};
 use crate::tensor::Dense;
-use half::f16;
+use orch_log::format::Dtype;
 
 /// How activations of one product are rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +196,32 @@ fn doubts(row: &[f64], step: Step) -> Vec<(usize, f64)> {
 
 /// True where a number lies so near to the middle of two of f16 that it is open which is nearer.
 fn is_between_halves(x: f64) -> bool {
-    let side = |factor: f64| f16::from_f64(x * factor);
+    let side = |factor: f64| round_to(Dtype::F16, x * factor);
     side(1.0 - NEAR) != side(1.0 + NEAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_the_middle_between_two_halves() {
+        // From 1 on numbers of f16 are 2^-10 apart; the even one of two is below the first of these and above the second.
+        for middle in [1.0 + 2_f64.powi(-11), 1.0 + 3.0 * 2_f64.powi(-11)] {
+            for (factor, is_open) in [
+                (1.0 - 3e-6, false),
+                (1.0 - 0.9e-6, true),
+                (1.0, true),
+                (1.0 + 0.9e-6, true),
+                (1.0 + 3e-6, false),
+            ] {
+                assert_eq!(
+                    is_between_halves(middle * factor),
+                    is_open,
+                    "{middle} {factor}"
+                );
+            }
+        }
+        assert!(!is_between_halves(1.0));
+    }
 }

@@ -3,7 +3,9 @@
 //! ggml decodes blocks; a hypothesis about a *wrong* decoding needs what they were made of. It is in the decoded
 //! numbers: a block's numbers lie on a grid whose step is its scale.
 
-use half::f16;
+use orch_log::format::Dtype;
+
+use crate::recompute::round_to;
 
 /// Elements of a block.
 pub const BLOCK: usize = 32;
@@ -67,7 +69,7 @@ impl Block {
                 codes: [code; BLOCK],
             });
         }
-        let half = |x: f64| f16::from_f64(x).to_f64();
+        let half = |x: f64| round_to(Dtype::F16, x);
         let largest = if high.abs() > low.abs() { high } else { low };
         match stored {
             Stored::Q4_1 => (1..=15).rev().find_map(|steps| {
@@ -170,7 +172,7 @@ mod tests {
             (Stored::Q4_0, -0.02, 0.0, codes(16, 0)),
             (Stored::Q8_0, 0.003, 0.0, codes(255, -127)),
         ] {
-            let half = |x: f64| f16::from_f64(x).to_f64();
+            let half = |x: f64| round_to(Dtype::F16, x);
             let block = Block {
                 scale: half(scale),
                 minimum: half(minimum),
